@@ -1,0 +1,2 @@
+//! Benchmarks of wq against its peers.
+fn main() {}

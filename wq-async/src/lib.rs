@@ -1,0 +1,1 @@
+//! The async layer of wq.
