@@ -1,0 +1,18 @@
+//! The atomic handshakes of the engine, one file each, and nothing else.
+//!
+//! A file here holds one protocol between threads: its words, the order of their loads and
+//! stores, and no policy. Each has an entry in `docs/memory-ordering.md` with the proof, and at
+//! least one loom model in `proto/tests`. Whatever needs a clock, a lock, a system call or the
+//! heap lives elsewhere.
+
+pub(crate) mod arm;
+pub(crate) mod asym;
+pub(crate) mod counts;
+pub(crate) mod inbox;
+pub(crate) mod owner;
+pub(crate) mod pin;
+pub(crate) mod spares;
+pub(crate) mod state;
+
+#[cfg(all(test, loom))]
+mod tests;

@@ -1,0 +1,1 @@
+//! The loom models, one file for each protocol file.
