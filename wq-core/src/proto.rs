@@ -6,10 +6,12 @@
 //! heap lives elsewhere.
 
 pub(crate) mod arm;
+pub(crate) mod assign;
 pub(crate) mod asym;
 pub(crate) mod counts;
 pub(crate) mod inbox;
 pub(crate) mod owner;
+pub(crate) mod park;
 pub(crate) mod pin;
 pub(crate) mod spares;
 pub(crate) mod state;

@@ -17,3 +17,30 @@ pub(crate) fn spin_hint() {
     #[cfg(loom)]
     loom::thread::yield_now();
 }
+
+/// Sleeps while `word` is `expected`; may return at any time.
+pub(crate) fn futex_wait(
+    word: &atomic::AtomicU32,
+    expected: u32,
+    limit: Option<std::time::Duration>,
+) {
+    #[cfg(not(loom))]
+    let _ = crate::os::futex_wait(word, expected, limit);
+    #[cfg(loom)]
+    {
+        // The model's sleep is a turn given up: the caller looks again, as after a spurious
+        // return. A lost wake-up shows as an endless loop, which loom reports.
+        let _ = limit;
+        while word.load(atomic::Ordering::Relaxed) == expected {
+            loom::thread::yield_now();
+        }
+    }
+}
+
+/// Wakes one thread that sleeps on `word`.
+pub(crate) fn futex_wake(word: &atomic::AtomicU32) {
+    #[cfg(not(loom))]
+    let _ = crate::os::futex_wake(word, 1);
+    #[cfg(loom)]
+    let _ = word;
+}

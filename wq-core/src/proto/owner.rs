@@ -48,6 +48,11 @@ impl OwnerView {
         (self.0 & WORKER_MASK) as WorkerId
     }
 
+    /// The count of changes of hands so far.
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 / EPOCH_ONE
+    }
+
     /// Nobody holds the lane.
     pub(crate) fn is_vacant(self) -> bool {
         self.worker() == 0
@@ -79,6 +84,11 @@ impl OwnerView {
 pub(crate) struct Token(u64);
 
 impl Token {
+    /// The count of changes of hands that made this token.
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 / EPOCH_ONE
+    }
+
     /// The token as one word, for an assignment; never 0.
     pub(crate) fn to_raw(self) -> u64 {
         self.0

@@ -1,0 +1,65 @@
+//! A one-token parker: a wake-up that comes before the sleep is kept, not lost.
+//!
+//! The sleeper owns the token word; anybody may set it. All other state (whose turn it is, what
+//! was assigned) lives elsewhere and is looked at again after each return, so a stale token
+//! costs one turn of the caller's loop. Model: `docs/memory-ordering.md`, "Parking".
+
+use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{futex_wait, futex_wake};
+
+/// Nothing happened.
+const EMPTY: u32 = 0;
+/// The owner sleeps, or is about to.
+const PARKED: u32 = 1;
+/// A wake-up is kept.
+const TOKEN: u32 = 2;
+
+/// The token of one thread.
+#[derive(Debug)]
+pub(crate) struct Parker(AtomicU32);
+
+impl Parker {
+    /// No token.
+    pub(crate) fn new() -> Parker {
+        Parker(AtomicU32::new(EMPTY))
+    }
+
+    /// Sleeps until there is a token, and takes it. Only the owner may call. With a limit it
+    /// may return without one.
+    pub(crate) fn park(&self, limit: Option<Duration>) {
+        // Acquire: pairs with the Release in `unpark`.
+        if self.0.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_err() {
+            // There is a token, and only the owner takes it. Acquire: a later waker's too.
+            self.0.swap(EMPTY, Ordering::Acquire);
+            return;
+        }
+        loop {
+            futex_wait(&self.0, PARKED, limit);
+            // Acquire: pairs with the Release in `unpark`.
+            if self.0.swap(EMPTY, Ordering::Acquire) == TOKEN || limit.is_some() {
+                return;
+            }
+            // Spurious: announce the sleep again, unless a token came meanwhile.
+            // Acquire: pairs with the Release in `unpark`.
+            if self
+                .0
+                .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
+                .is_err()
+            {
+                // Acquire: as above.
+                self.0.swap(EMPTY, Ordering::Acquire);
+                return;
+            }
+        }
+    }
+
+    /// Leaves a token and wakes the owner if it sleeps.
+    pub(crate) fn unpark(&self) {
+        // Release: pairs with the Acquires in `park`.
+        if self.0.swap(TOKEN, Ordering::Release) == PARKED {
+            futex_wake(&self.0);
+        }
+    }
+}
