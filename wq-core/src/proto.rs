@@ -5,6 +5,7 @@
 //! least one loom model in `proto/tests`. Whatever needs a clock, a lock, a system call or the
 //! heap lives elsewhere.
 
+pub(crate) mod abort;
 pub(crate) mod arm;
 pub(crate) mod assign;
 pub(crate) mod asym;

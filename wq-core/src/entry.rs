@@ -1,0 +1,156 @@
+//! The queue entry: one word, an `async-task` runnable with our metadata.
+//!
+//! Traps of the cell and our rule for each: the schedule function is zero-sized (no waker is
+//! cloned around it) and touches nothing of the task after publishing it; the metadata is a
+//! private concrete type, `Send + Sync` (checked below), because wakers drop it anywhere; the
+//! queue pointer in it is followed only while the item is in flight.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, Ordering};
+
+use async_task::Runnable;
+
+use crate::proto::abort::AbortWord;
+use crate::proto::counts::Colour;
+use crate::proto::inbox::Node;
+use crate::queue::QueueRef;
+
+/// The item was polled before: its next entry is a resume, not a start.
+const STARTED: u8 = 1;
+/// The queue did not accept the item.
+const REJECTED: u8 = 2;
+
+/// What each task carries beside its future: 32 bytes.
+pub(crate) struct Meta {
+    /// Link of the list or inbox that the entry stands in. Whoever holds the entry.
+    link: AtomicPtr<()>,
+    /// The queue; valid while the item is in flight. Never changes.
+    pub(crate) queue: QueueRef,
+    /// Abort request and registry slot.
+    pub(crate) abort: AbortWord,
+    /// Flush colour; set once, when the item is accepted, by the one who holds the entry.
+    colour: AtomicU8,
+    /// The bits above. Whoever holds the entry.
+    flags: AtomicU8,
+    /// Index of the lane (per-CPU queues: of the CPU) of the last run. Whoever runs it.
+    lane: AtomicU16,
+}
+
+impl fmt::Debug for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meta").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
+
+/// Fails to compile if metadata could not travel with a waker.
+const _: fn() = || {
+    fn travels<T: Send + Sync + 'static>() {}
+    travels::<Meta>();
+};
+
+impl Meta {
+    /// Metadata of an item for `queue` that will first run on lane `lane`.
+    pub(crate) fn new(queue: QueueRef, lane: u16) -> Meta {
+        Meta {
+            link: AtomicPtr::new(std::ptr::null_mut()),
+            queue,
+            abort: AbortWord::new(),
+            colour: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            lane: AtomicU16::new(lane),
+        }
+    }
+
+    // Relaxed throughout: these fields belong to whoever holds the entry, and entries change
+    // hands through lists that order memory.
+
+    /// The item's flush colour.
+    #[inline]
+    pub(crate) fn colour(&self) -> Colour {
+        self.colour.load(Ordering::Relaxed)
+    }
+
+    /// Sets the flush colour at acceptance.
+    #[inline]
+    pub(crate) fn set_colour(&self, colour: Colour) {
+        self.colour.store(colour, Ordering::Relaxed);
+    }
+
+    /// Whether the item was polled before.
+    #[inline]
+    pub(crate) fn is_started(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & STARTED != 0
+    }
+
+    /// Notes that the item is about to be polled, on lane `lane`.
+    #[inline]
+    pub(crate) fn set_started(&self, lane: u16) {
+        self.flags.store(STARTED, Ordering::Relaxed);
+        self.lane.store(lane, Ordering::Relaxed);
+    }
+
+    /// Notes that the queue refused the item.
+    pub(crate) fn set_rejected(&self) {
+        self.flags.store(REJECTED, Ordering::Relaxed);
+    }
+
+    /// Whether the queue refused the item.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & REJECTED != 0
+    }
+
+    /// Lane of the last run, or the one chosen at acceptance.
+    #[inline]
+    pub(crate) fn lane(&self) -> usize {
+        usize::from(self.lane.load(Ordering::Relaxed))
+    }
+
+    /// Sets the lane at acceptance.
+    pub(crate) fn set_lane(&self, lane: usize) {
+        // The number of lanes is bounded by the CPU set's 1024.
+        self.lane.store(lane as u16, Ordering::Relaxed);
+    }
+}
+
+/// An item that waits for a worker.
+#[derive(Debug)]
+pub(crate) struct Entry(pub(crate) Runnable<Meta>);
+
+impl Entry {
+    /// The item's metadata.
+    #[inline(always)]
+    pub(crate) fn meta(&self) -> &Meta {
+        self.0.metadata()
+    }
+}
+
+// SAFETY: `Runnable::into_raw` and `from_raw` are inverse and never null; the link is in the
+// task's allocation, which the runnable keeps alive, and only the holder of the entry uses it.
+unsafe impl Node for Entry {
+    #[inline(always)]
+    fn into_raw(self) -> *mut () {
+        self.0.into_raw().as_ptr()
+    }
+
+    #[inline(always)]
+    unsafe fn from_raw(raw: *mut ()) -> Entry {
+        // SAFETY: `raw` came from `into_raw`, which gives non-null.
+        let raw = unsafe { NonNull::new_unchecked(raw) };
+        // SAFETY: from `Runnable::into_raw`, given back once, by this function's contract.
+        Entry(unsafe { Runnable::from_raw(raw) })
+    }
+
+    #[inline(always)]
+    unsafe fn link<'a>(raw: *mut ()) -> &'a AtomicPtr<()> {
+        // SAFETY: `raw` came from `into_raw`, which gives non-null.
+        let raw = unsafe { NonNull::new_unchecked(raw) };
+        // SAFETY: `raw` has not been given back, and the copy made here is never dropped.
+        let runnable = unsafe { Runnable::<Meta>::from_raw(raw) };
+        let runnable = std::mem::ManuallyDrop::new(runnable);
+        let link: *const AtomicPtr<()> = &raw const runnable.metadata().link;
+        // SAFETY: the link is in the task's allocation, not in the local copy of the pointer;
+        // the allocation outlives `'a` by this function's contract.
+        unsafe { &*link }
+    }
+}

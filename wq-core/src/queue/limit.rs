@@ -1,0 +1,166 @@
+//! Active slots: which accepted items of a queue may run, and which wait their turn.
+//!
+//! Pure accounting, used by the engine under a lock and by the simulator without one. An item
+//! keeps its slot from activation until it has ended, suspended or not (the one rule). Items
+//! leave the waiting list in order of acceptance, and nobody overtakes a waiting item.
+
+use std::collections::VecDeque;
+
+/// "No limit".
+pub(crate) const UNLIMITED: usize = usize::MAX;
+
+/// Slots and the items that wait for one.
+#[derive(Debug)]
+pub(crate) struct Limiter<T> {
+    max_active: usize,
+    /// How many may wait; if `max_active` is unlimited, how many may be in flight.
+    max_pending: usize,
+    nr_active: usize,
+    inactive: VecDeque<T>,
+}
+
+/// What happens to an item that asks for acceptance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    /// It has a slot.
+    Active,
+    /// It must be put on the waiting list with [`Limiter::wait`].
+    Inactive,
+    /// The queue is full.
+    Full,
+}
+
+impl<T> Limiter<T> {
+    /// No items.
+    pub(crate) fn new(max_active: usize, max_pending: usize) -> Limiter<T> {
+        Limiter { max_active, max_pending, nr_active: 0, inactive: VecDeque::new() }
+    }
+
+    /// Decides over a new item. `Active` takes a slot.
+    pub(crate) fn admit(&mut self) -> Admission {
+        if self.max_active == UNLIMITED && self.nr_active >= self.max_pending {
+            return Admission::Full;
+        }
+        if self.inactive.is_empty() && self.nr_active < self.max_active {
+            self.nr_active += 1;
+            Admission::Active
+        } else if self.inactive.len() < self.max_pending {
+            Admission::Inactive
+        } else {
+            Admission::Full
+        }
+    }
+
+    /// Puts an item behind those that wait.
+    pub(crate) fn wait(&mut self, item: T) {
+        self.inactive.push_back(item);
+    }
+
+    /// An active item has ended; returns the one that gets its slot.
+    pub(crate) fn release(&mut self) -> Option<T> {
+        debug_assert!(self.nr_active > 0, "only an active item gives a slot back");
+        self.nr_active -= 1;
+        self.activate_one()
+    }
+
+    /// Activates the next waiting item if there is a slot.
+    pub(crate) fn activate_one(&mut self) -> Option<T> {
+        if self.nr_active >= self.max_active {
+            return None;
+        }
+        let item = self.inactive.pop_front()?;
+        self.nr_active += 1;
+        Some(item)
+    }
+
+    /// Changes the limit; running items are not interrupted. Call `activate_one` until `None`.
+    pub(crate) fn set_max_active(&mut self, max_active: usize) {
+        self.max_active = max_active;
+    }
+
+    /// Takes out the waiting items that `gone` selects, in order. They never had a slot.
+    pub(crate) fn remove_waiting(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let (out, stay) = self.inactive.drain(..).partition(|item| gone(item));
+        self.inactive = stay;
+        Vec::from_iter::<VecDeque<T>>(out)
+    }
+
+    /// Items that hold a slot.
+    pub(crate) fn nr_active(&self) -> usize {
+        self.nr_active
+    }
+
+    /// Items that wait for one.
+    pub(crate) fn nr_inactive(&self) -> usize {
+        self.inactive.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Admits `n` items numbered from 0; returns those that became active.
+    fn admit(l: &mut Limiter<u32>, range: std::ops::Range<u32>) -> Vec<u32> {
+        range
+            .filter(|&n| match l.admit() {
+                Admission::Active => true,
+                Admission::Inactive => {
+                    l.wait(n);
+                    false
+                }
+                Admission::Full => panic!("no bound was set"),
+            })
+            .collect()
+    }
+
+    /// Order of acceptance is the order of activation, whatever is released when.
+    #[test]
+    fn activation_is_first_in_first_out() {
+        let mut l = Limiter::new(2, UNLIMITED);
+        assert_eq!(admit(&mut l, 0..5), [0, 1]);
+        assert_eq!(l.release(), Some(2));
+        assert_eq!(l.release(), Some(3));
+        assert_eq!(l.release(), Some(4));
+        assert_eq!(l.release(), None);
+        assert_eq!(l.nr_active(), 1);
+        assert_eq!(admit(&mut l, 5..6), [5]);
+    }
+
+    /// T10: a raise activates waiting items; a lowering lets running ones be.
+    #[test]
+    fn the_limit_moves_without_losing_items() {
+        let mut l = Limiter::new(1, UNLIMITED);
+        assert_eq!(admit(&mut l, 0..4), [0]);
+        l.set_max_active(3);
+        assert_eq!((l.activate_one(), l.activate_one(), l.activate_one()), (Some(1), Some(2), None));
+        l.set_max_active(1);
+        assert_eq!((l.release(), l.release()), (None, None));
+        assert_eq!(l.release(), Some(3));
+    }
+
+    /// A bound on waiting items refuses the next one; so does one on items in flight.
+    #[test]
+    fn a_full_queue_refuses() {
+        let mut waiting = Limiter::new(1, 1);
+        assert_eq!(waiting.admit(), Admission::Active);
+        assert_eq!(waiting.admit(), Admission::Inactive);
+        waiting.wait(1);
+        assert_eq!(waiting.admit(), Admission::Full);
+        let mut flying = Limiter::<u32>::new(UNLIMITED, 2);
+        assert_eq!(flying.admit(), Admission::Active);
+        assert_eq!(flying.admit(), Admission::Active);
+        assert_eq!(flying.admit(), Admission::Full);
+        assert_eq!(flying.release(), None);
+        assert_eq!(flying.admit(), Admission::Active);
+    }
+
+    /// Removing waiting items keeps the order of the others and no slot.
+    #[test]
+    fn removed_items_leave_the_others_in_order() {
+        let mut l = Limiter::new(1, UNLIMITED);
+        admit(&mut l, 0..6);
+        assert_eq!(l.remove_waiting(|n| n % 2 == 0), [2, 4]);
+        assert_eq!((l.release(), l.nr_inactive()), (Some(1), 2));
+    }
+}
