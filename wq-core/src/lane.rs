@@ -1,0 +1,242 @@
+//! A lane: the right to run one item at a time, and the entries that wait for it.
+//!
+//! The queue belongs to the lane, never to the thread: when a worker blocks, another takes the
+//! lane with everything that waits in it. The owner reaches the queue through *sections*
+//! ([`Lane::section`]), everybody else through the inbox. Inside a section there is no user
+//! code, no waker, no heap, no system call. Invariant and proof: `proto/owner.rs`.
+
+mod queue;
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::entry::Entry;
+use crate::list::List;
+use crate::policy::Share;
+use crate::proto::inbox::Inbox;
+use crate::proto::owner::{Mark, Owner, OwnerView, Revoked, Token};
+use crate::queue::Ended;
+
+pub(crate) use queue::{LaneQueue, Place};
+
+/// Times that an owner spins before it gives its CPU to whoever is at its lane's word.
+const REVOKED_SPINS: u32 = 100;
+
+/// The bearer's right to enter sections of a lane, as long as the token holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder<'a> {
+    /// The worker's own mark.
+    pub(crate) mark: &'a Mark,
+    /// What the worker was given with the lane.
+    pub(crate) token: Token,
+}
+
+/// Answer to [`Lane::advance`].
+#[derive(Debug)]
+pub(crate) enum Advance {
+    /// Run this.
+    Item(Entry),
+    /// Nothing waits.
+    Empty,
+    /// The lane was taken away; the ended item was not counted.
+    Lost,
+}
+
+/// What the sensors remember about a lane. Hints: every field may be stale.
+#[derive(Debug)]
+pub(crate) struct LaneWatch {
+    /// How many more times to arm the spotter at once when work waits; refilled by each
+    /// hand-over, so lanes that never block stop paying for it.
+    pub(crate) eager: AtomicU32,
+    /// A block must have lasted this long before the lane is taken, ns. Rises when hand-overs
+    /// are wasted.
+    pub(crate) grace_ns: AtomicU64,
+    /// Hand-overs in a row after which the victim was back at once.
+    pub(crate) wasted: AtomicU32,
+    /// Mean cost of an item, ns.
+    pub(crate) cost_ns: AtomicU64,
+}
+
+/// A lane.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Who may enter.
+    pub(crate) owner: CachePadded<Owner>,
+    /// The door for everybody else.
+    pub(crate) inbox: CachePadded<Inbox>,
+    /// What waits. Touched inside sections, or by the bearer of a [`Revoked`].
+    queue: CachePadded<UnsafeCell<LaneQueue>>,
+    /// Length of the queue as of the last section; a hint for others.
+    waiting: CachePadded<AtomicU32>,
+    /// Index within the pool.
+    pub(crate) index: usize,
+    /// The CPU that the lane is meant to keep busy.
+    pub(crate) cpu: usize,
+    /// The sensors' memory.
+    pub(crate) watch: LaneWatch,
+}
+
+// SAFETY: `queue` is the one field that is not `Sync`; sections and revocations exclude each
+// other (invariant of `proto::owner`), and its content is `Send`.
+unsafe impl Sync for Lane {}
+
+impl Lane {
+    /// A vacant lane. `bound` lanes serve first in, first out.
+    pub(crate) fn new(index: usize, cpu: usize, bound: bool) -> Lane {
+        Lane {
+            owner: CachePadded::new(Owner::vacant()),
+            inbox: CachePadded::new(Inbox::new()),
+            queue: CachePadded::new(UnsafeCell::new(LaneQueue::new(bound))),
+            waiting: CachePadded::new(AtomicU32::new(0)),
+            index,
+            cpu,
+            watch: LaneWatch {
+                eager: AtomicU32::new(EAGER_ARMS),
+                grace_ns: AtomicU64::new(0),
+                wasted: AtomicU32::new(0),
+                cost_ns: AtomicU64::new(0),
+            },
+        }
+    }
+
+    /// Runs `f` on the queue if the holder still owns the lane.
+    #[inline(always)]
+    pub(crate) fn section<R>(
+        &self,
+        holder: Holder<'_>,
+        f: impl FnOnce(&mut LaneQueue) -> R,
+    ) -> Option<R> {
+        let mut spins = 0;
+        while !self.owner.enter(holder.mark, holder.token) {
+            if !self.owner.only_revoked(holder.token) {
+                return None;
+            }
+            wait_for_revoker(&mut spins);
+        }
+        // SAFETY: `enter` succeeded, so until `leave` this thread alone touches the queue.
+        let queue = unsafe { &mut *self.queue.get() };
+        let answer = f(queue);
+        // Relaxed: a hint for others.
+        self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+        holder.mark.leave();
+        Some(answer)
+    }
+
+    /// Counts `ended` (if any) and takes the next entry.
+    #[inline]
+    pub(crate) fn advance(&self, holder: Holder<'_>, ended: Option<&mut Ended>) -> Advance {
+        let index = self.index;
+        let answer = self.section(holder, |queue| {
+            if let Some(ended) = ended {
+                ended.count_in_section(index);
+            }
+            queue.next(&self.inbox)
+        });
+        match answer {
+            Some(Some(entry)) => Advance::Item(entry),
+            Some(None) => Advance::Empty,
+            None => Advance::Lost,
+        }
+    }
+
+    /// Puts an entry into the queue; gives it back if the lane was lost.
+    #[inline]
+    pub(crate) fn push_local(
+        &self,
+        holder: Holder<'_>,
+        entry: Entry,
+        place: Place,
+    ) -> Result<(), Entry> {
+        let mut entry = Some(entry);
+        let done = self.section(holder, |queue| {
+            if let Some(entry) = entry.take() {
+                queue.push(entry, place);
+            }
+        });
+        match (done, entry) {
+            (None, Some(entry)) => Err(entry),
+            _ => Ok(()),
+        }
+    }
+
+    /// The owner's sampled look at the clock; a chain of entries to give away, if it is time.
+    pub(crate) fn sample(&self, holder: Holder<'_>, now_ns: u64, may_share: bool) -> List<Entry> {
+        let taken = self.section(holder, |queue| {
+            let share = queue.sample(now_ns);
+            // Relaxed: a hint for those who choose a lane.
+            self.watch.cost_ns.store(queue.cost_ns(), Ordering::Relaxed);
+            if may_share && share == Share::Half { queue.give_half() } else { List::new() }
+        });
+        taken.unwrap_or(List::new())
+    }
+
+    /// Takes half of what waits, on behalf of another lane, from a lane that was revoked.
+    pub(crate) fn rob(&self, _right: &Revoked<'_>) -> List<Entry> {
+        // SAFETY: the bearer of a `Revoked` of this lane alone touches the queue.
+        let queue = unsafe { &mut *self.queue.get() };
+        let taken = queue.give_half();
+        // Relaxed: a hint.
+        self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+        taken
+    }
+
+    /// Whether something waits, as far as anybody can tell from outside.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        // Relaxed: a hint.
+        self.waiting.load(Ordering::Relaxed) > 0 || !self.inbox.is_empty()
+    }
+
+    /// How many entries waited in the queue at the last section.
+    pub(crate) fn waiting(&self) -> usize {
+        // Relaxed: a hint.
+        self.waiting.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether items here are dear enough to prefer a sleeping lane for the next one.
+    pub(crate) fn is_costly(&self) -> bool {
+        // Relaxed: a hint.
+        self.watch.cost_ns.load(Ordering::Relaxed) > COSTLY_ITEM_NS
+    }
+
+    /// Whether whoever leaves work waiting here should wake the spotter at once.
+    pub(crate) fn spend_eagerness(&self) -> bool {
+        // Relaxed: a budget, exactness does not matter.
+        let left = self.watch.eager.load(Ordering::Relaxed);
+        if left > 0 {
+            self.watch.eager.store(left - 1, Ordering::Relaxed);
+        }
+        left > 0
+    }
+
+    /// A hand-over happened: the lane blocks now and then, so arm early for a while.
+    pub(crate) fn refill_eagerness(&self) {
+        // Relaxed: a budget.
+        self.watch.eager.store(EAGER_ARMS, Ordering::Relaxed);
+    }
+
+    /// The owner word now.
+    pub(crate) fn view(&self) -> OwnerView {
+        self.owner.view()
+    }
+}
+
+/// Arms without a hand-over after which a lane leaves the first look to the monitor.
+const EAGER_ARMS: u32 = 64;
+
+/// Items dearer than this are not queued behind a busy lane while another sleeps, ns.
+const COSTLY_ITEM_NS: u64 = 5_000;
+
+/// The owner found its word spoiled by a thief or a taker: that one needs a few instructions.
+#[cold]
+fn wait_for_revoker(spins: &mut u32) {
+    *spins += 1;
+    if *spins > REVOKED_SPINS {
+        // It may have been preempted on this very CPU.
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}

@@ -1,0 +1,168 @@
+//! What waits in a lane: plain lists in the order that `policy::ServiceOrder` decides.
+
+use crate::entry::Entry;
+use crate::list::List;
+use crate::policy::{LaneClock, Sample, ServiceOrder, Share, Source, Waiting};
+use crate::proto::inbox::Inbox;
+
+/// The inbox is emptied at least every this many pops, so that a busy lane hears the world.
+const INBOX_EVERY: u64 = 8;
+
+/// Most entries that are walked over or given away at once, so that sections stay short.
+const MOST_GIVEN: usize = 512;
+
+/// Where a new entry goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// Just woken by the item that runs here: next in turn.
+    Slot,
+    /// Woken from elsewhere.
+    Resume,
+    /// Spawned by the item that runs here.
+    Child,
+    /// A new item, or one that yielded.
+    Worklist,
+}
+
+/// The lists.
+#[derive(Debug)]
+pub(crate) struct LaneQueue {
+    slot: Option<Entry>,
+    resumes: List<Entry>,
+    /// Newest first.
+    children: List<Entry>,
+    worklist: List<Entry>,
+    order: ServiceOrder,
+    clock: LaneClock,
+    pops: u64,
+    /// First in, first out: no slot, no children.
+    bound: bool,
+}
+
+impl LaneQueue {
+    /// Nothing waits.
+    pub(crate) fn new(bound: bool) -> LaneQueue {
+        LaneQueue {
+            slot: None,
+            resumes: List::new(),
+            children: List::new(),
+            worklist: List::new(),
+            order: ServiceOrder::new(),
+            clock: LaneClock::new(),
+            pops: 0,
+            bound,
+        }
+    }
+
+    /// Entries that wait.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.slot.is_some())
+            + self.resumes.len()
+            + self.children.len()
+            + self.worklist.len()
+    }
+
+    /// Puts an entry where it belongs.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: Entry, place: Place) {
+        match place {
+            Place::Slot if !self.bound => {
+                if let Some(displaced) = self.slot.replace(entry) {
+                    self.resumes.push_back(displaced);
+                }
+            }
+            Place::Slot | Place::Resume => self.resumes.push_back(entry),
+            Place::Child if !self.bound => self.children.push_front(entry),
+            Place::Child | Place::Worklist => self.worklist.push_back(entry),
+        }
+    }
+
+    /// Takes the entry whose turn it is.
+    #[inline]
+    pub(crate) fn next(&mut self, inbox: &Inbox) -> Option<Entry> {
+        self.pops = self.pops.wrapping_add(1);
+        if !inbox.is_empty() && (self.pops % INBOX_EVERY == 0 || self.len() == 0) {
+            self.take_in(inbox);
+        }
+        let mut waiting = self.waiting();
+        if self.order.demote_slot(&waiting) {
+            if let Some(demoted) = self.slot.take() {
+                self.resumes.push_back(demoted);
+            }
+            waiting = self.waiting();
+        }
+        match self.order.next(&waiting, self.clock.children_quota())? {
+            Source::Slot => self.slot.take(),
+            Source::Resume => self.resumes.pop_front(),
+            Source::Child => self.children.pop_front(),
+            Source::Worklist => self.worklist.pop_front(),
+        }
+    }
+
+    /// Sorts what came through the inbox: woken runs before new starts.
+    fn take_in(&mut self, inbox: &Inbox) {
+        for entry in inbox.take_all::<Entry>() {
+            let place =
+                if entry.meta().is_started() { Place::Resume } else { Place::Worklist };
+            self.push(entry, place);
+        }
+    }
+
+    /// The snapshot that the order decides on.
+    #[inline(always)]
+    fn waiting(&self) -> Waiting {
+        Waiting {
+            slot: self.slot.is_some(),
+            resumes: self.resumes.len(),
+            children: self.children.len(),
+            worklist: self.worklist.len(),
+        }
+    }
+
+    /// The owner's sampled look at the clock.
+    pub(crate) fn sample(&mut self, now_ns: u64) -> Share {
+        self.clock.sample(Sample { now_ns, pops: self.pops, waiting: self.len() })
+    }
+
+    /// The lane slept.
+    pub(crate) fn forget_gap(&mut self) {
+        self.clock.forget_gap();
+    }
+
+    /// Mean cost of an item, ns.
+    pub(crate) fn cost_ns(&self) -> u64 {
+        self.clock.cost_ns()
+    }
+
+    /// Takes out about half of what waits, the oldest work first: it is the largest (a tree's
+    /// upper nodes) and has waited longest.
+    pub(crate) fn give_half(&mut self) -> List<Entry> {
+        let mut given = List::new();
+        let keep = (self.children.len() / 2).min(MOST_GIVEN);
+        given.append(&mut self.children.split_off(keep));
+        take_front_half(&mut self.worklist, &mut given);
+        take_front_half(&mut self.resumes, &mut given);
+        if given.is_empty() {
+            given.extend_from(self.slot.take());
+        }
+        given
+    }
+}
+
+/// Moves the older half of `from` (one of one), at most [`MOST_GIVEN`], to the end of `to`.
+fn take_front_half(from: &mut List<Entry>, to: &mut List<Entry>) {
+    let n = from.len().div_ceil(2).min(MOST_GIVEN);
+    let mut rest = from.split_off(n);
+    to.append(from);
+    from.append(&mut rest);
+}
+
+impl List<Entry> {
+    /// Adds an entry if there is one.
+    fn extend_from(&mut self, entry: Option<Entry>) {
+        if let Some(entry) = entry {
+            self.push_back(entry);
+        }
+    }
+}

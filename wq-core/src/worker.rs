@@ -1,0 +1,131 @@
+//! A worker: the record of one thread of a pool.
+//!
+//! Records live as long as the System, because owner words and the spare stack name workers by
+//! number and a sensor may look at any time. A record whose thread has ended is used again.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+use crossbeam_utils::CachePadded;
+
+use crate::os;
+use crate::proto::assign::Assignment;
+use crate::proto::owner::{Mark, WorkerId};
+use crate::proto::park::Parker;
+use crate::proto::spares::SpareSlot;
+
+/// The tid of a worker whose thread has not come up yet.
+const NO_TID: os::Tid = 0;
+
+/// A worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its number; never 0.
+    pub(crate) id: WorkerId,
+    /// "Inside a section".
+    pub(crate) mark: CachePadded<Mark>,
+    /// Items started, counted by the worker alone; with `in_item` the sensors' stamp.
+    starts: CachePadded<AtomicU64>,
+    /// Whether it runs user code now.
+    in_item: AtomicBool,
+    /// Its place on the pool's stack of spares.
+    pub(crate) spare: SpareSlot,
+    /// The lane that it was given.
+    pub(crate) assignment: Assignment,
+    /// Where it sleeps, as spare or with a parked lane.
+    pub(crate) parker: Parker,
+    /// It waits for an assignment (true), or works (false). A hint for kicks.
+    pub(crate) waits: AtomicBool,
+    /// Kernel thread id.
+    tid: AtomicI32,
+    /// The state file of the thread, opened at the first look.
+    probe: OnceLock<(os::Tid, os::ThreadProbe)>,
+    /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
+    pub(crate) displaced_ns: AtomicU64,
+    /// The number in its pool that its name shows.
+    pub(crate) serial: AtomicU32,
+}
+
+impl Worker {
+    /// A record without a thread.
+    pub(crate) fn new(id: WorkerId) -> Worker {
+        Worker {
+            id,
+            mark: CachePadded::new(Mark::new()),
+            starts: CachePadded::new(AtomicU64::new(0)),
+            in_item: AtomicBool::new(false),
+            spare: SpareSlot::new(),
+            assignment: Assignment::new(),
+            parker: Parker::new(),
+            waits: AtomicBool::new(false),
+            tid: AtomicI32::new(NO_TID),
+            probe: OnceLock::new(),
+            displaced_ns: AtomicU64::new(0),
+            serial: AtomicU32::new(0),
+        }
+    }
+
+    /// The thread of this record is the calling one.
+    pub(crate) fn adopt_thread(&self) {
+        // Relaxed: sensors re-read it at each look.
+        self.tid.store(os::gettid(), Ordering::Relaxed);
+    }
+
+    /// The thread has ended or ends now.
+    pub(crate) fn abandon_thread(&self) {
+        // Relaxed: as above.
+        self.tid.store(NO_TID, Ordering::Relaxed);
+    }
+
+    /// Kernel thread id, if the thread is up.
+    pub(crate) fn tid(&self) -> Option<os::Tid> {
+        // Relaxed: a sensor that sees an old value looks at a thread that is not there.
+        let tid = self.tid.load(Ordering::Relaxed);
+        (tid != NO_TID).then_some(tid)
+    }
+
+    /// An item begins.
+    #[inline(always)]
+    pub(crate) fn begin_item(&self) {
+        // Relaxed: the worker alone writes; sensors compare two looks.
+        let starts = self.starts.load(Ordering::Relaxed);
+        self.starts.store(starts.wrapping_add(1), Ordering::Relaxed);
+        self.in_item.store(true, Ordering::Relaxed);
+    }
+
+    /// The item's poll is over.
+    #[inline(always)]
+    pub(crate) fn end_item(&self) {
+        // Relaxed: as in `begin_item`.
+        self.in_item.store(false, Ordering::Relaxed);
+    }
+
+    /// Number of items started: unchanged between two looks means the same item.
+    pub(crate) fn starts(&self) -> u64 {
+        // Relaxed: see `begin_item`.
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    /// Whether it runs user code now.
+    pub(crate) fn is_in_item(&self) -> bool {
+        // Relaxed: see `begin_item`.
+        self.in_item.load(Ordering::Relaxed)
+    }
+
+    /// What the kernel says of the thread: one read of a file that stays open.
+    pub(crate) fn look(&self) -> os::ThreadState {
+        let Some(tid) = self.tid() else {
+            return os::ThreadState::Unknown;
+        };
+        if self.probe.get().is_none() {
+            if let Ok(probe) = os::ThreadProbe::open(tid) {
+                // Another sensor may have been faster; its probe serves as well.
+                let _ = self.probe.set((tid, probe));
+            }
+        }
+        match self.probe.get() {
+            Some((of, probe)) if *of == tid => probe.look(),
+            _ => os::ThreadProbe::look_once(tid),
+        }
+    }
+}
