@@ -1,1 +1,10 @@
 //! The engine of wq.
+
+mod cpuset;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the engine that calls these is to come")
+)]
+mod os;
+
+pub use self::cpuset::{CpuListError, CpuSet};
