@@ -1,8 +1,10 @@
 //! The engine of wq.
 
+mod cpuset;
 #[cfg_attr(
-    loom,
-    expect(dead_code, reason = "the models use a part of each protocol")
+    not(test),
+    expect(dead_code, reason = "the engine that calls these is to come")
 )]
-mod proto;
-mod sync;
+mod os;
+
+pub use self::cpuset::{CpuListError, CpuSet};

@@ -1,0 +1,86 @@
+//! Every system call of this crate, and nothing else.
+//!
+//! There are two implementations with the same functions: `linux`, which has everything, and
+//! `other`, which builds on any Unix (and on Linux under `--cfg wq_portable`, so that it is
+//! tested): no placement, no probe, no scheduling classes. There a call that cannot be had
+//! answers [`Unsupported`](std::io::ErrorKind::Unsupported) or [`ThreadState::Unknown`], and
+//! parking rests on a mutex and a condition variable. Callers treat a missing ability as a
+//! fact to report, never as fatal.
+//!
+//! What both must keep: nothing here panics; `futex_*`, `membarrier` and `ThreadProbe` never
+//! allocate and take no lock on Linux, because the idle spotter calls them at a moment where
+//! it may be stopped for ever.
+
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+mod linux;
+#[cfg(not(all(target_os = "linux", not(wq_portable))))]
+mod other;
+
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub(crate) use self::linux::*;
+#[cfg(not(all(target_os = "linux", not(wq_portable))))]
+pub(crate) use self::other::*;
+
+/// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
+/// number; the calls on affinity, nice value and CPU time take it for the calling thread.
+pub(crate) type Tid = i32;
+
+/// How many [`ThreadProbe`]s may hold a descriptor at once, in the whole process.
+///
+/// A guest in a process must not eat its descriptor table: 128 is an eighth of the usual soft
+/// limit of 1024. Who comes later uses [`look_once`].
+#[cfg_attr(
+    not(all(target_os = "linux", not(wq_portable))),
+    expect(dead_code, reason = "no probes there")
+)]
+pub(crate) const MAX_PROBES: usize = 128;
+
+/// Why a [`futex_wait`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(wq_portable))),
+    expect(dead_code, reason = "only a system call can be interrupted")
+)]
+pub(crate) enum FutexWait {
+    /// A wake-up came. It may have been meant for an earlier user of the address: check again.
+    Woken,
+    /// The word did not hold the expected value, so the thread did not sleep.
+    Mismatch,
+    /// The timeout ended first.
+    TimedOut,
+    /// A signal handler ran. The caller checks its condition and waits again.
+    Interrupted,
+}
+
+/// What a look at a thread showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(wq_portable))),
+    expect(dead_code, reason = "nothing is looked at there")
+)]
+pub(crate) enum ThreadState {
+    /// On a CPU, or waiting for one.
+    Running,
+    /// Asleep in the kernel: in a system call, a page fault, or stopped.
+    Blocked,
+    /// It could not be told; the thread may be gone.
+    Unknown,
+}
+
+/// Which source of thread states works in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(wq_portable))),
+    expect(dead_code, reason = "nothing is looked at there")
+)]
+pub(crate) enum ProbeKind {
+    /// `/proc/self/task/TID/syscall`: exact and cheap.
+    Syscall,
+    /// `/proc/self/task/TID/stat`: exact, three times as dear, needs no rights.
+    Stat,
+    /// Neither; blocking is seen by marks and clocks only.
+    None,
+}
+
+#[cfg(test)]
+mod tests;

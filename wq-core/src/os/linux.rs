@@ -1,0 +1,100 @@
+//! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
+//! `probe` (is that thread blocked?), `cgroup` (the CPU quota) and, here, clocks and the calling
+//! thread's own settings.
+
+mod cgroup;
+mod futex;
+mod probe;
+mod sched;
+
+use std::ffi::CStr;
+use std::io;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::time::{ClockId, clock_gettime};
+
+use super::Tid;
+
+pub(crate) use self::cgroup::{cgroup_cpu_quota, cgroup_cpu_quota_in};
+pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};
+pub(crate) use self::probe::{ThreadProbe, look_once, probe_works};
+pub(crate) use self::sched::{
+    current_cpu, enter_idle_class, get_affinity, get_nice, sched_yield, set_affinity, set_nice,
+    set_short_slice,
+};
+
+/// Bytes of a thread's name that the kernel keeps, without the final zero.
+const NAME_BYTES: usize = 15;
+
+/// One more than the greatest thread number that any kernel gives.
+const MAX_TID: Tid = 1 << 22;
+
+/// The low bits of a clock id that mean "CPU time of one thread": the per-thread flag (4) and
+/// the scheduler's nanosecond clock (2). The id's other bits are the complement of the tid.
+const THREAD_CPU_CLOCK: libc::clockid_t = 4 | 2;
+
+/// The calling thread's number.
+pub(crate) fn gettid() -> Tid {
+    nix::unistd::gettid().as_raw()
+}
+
+/// CPU time that a thread of this process has used, in user and kernel mode.
+///
+/// # Errors
+///
+/// `EINVAL` if the thread is gone.
+pub(crate) fn thread_cpu_time(tid: Tid) -> io::Result<Duration> {
+    // Beyond any thread's number, and shifted it would mean a clock of another kind.
+    if !(0..MAX_TID).contains(&tid) {
+        return Err(Errno::EINVAL.into());
+    }
+    let clock = ClockId::from_raw((!tid << 3) | THREAD_CPU_CLOCK);
+    Ok(Duration::from(clock_gettime(clock)?))
+}
+
+/// Nanoseconds of the monotonic clock, which stands still while the machine is suspended.
+pub(crate) fn monotonic_ns() -> u64 {
+    // The call fails for unknown clocks only. It is answered without entering the kernel.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    now.as_nanos() as u64
+}
+
+/// Keeps signals away from the calling thread, for good; for service threads only.
+pub(crate) fn block_all_signals() {
+    // Fails only for a malformed request.
+    let _ = SigSet::all().thread_block();
+}
+
+/// Says how late the calling thread's timers may be, for the sake of batching wake-ups. The
+/// default of 50 us is more than a whole hand-over.
+pub(crate) fn set_timer_slack_ns(ns: u64) {
+    // Zero would mean "back to the default". A refusal leaves the thread as precise as others.
+    let _ = prctl::set_timerslack(libc::c_ulong::try_from(ns.max(1)).unwrap_or(libc::c_ulong::MAX));
+}
+
+/// Names the calling thread. What does not fit into 15 bytes, or follows a zero byte, is cut
+/// off, at a character's boundary.
+pub(crate) fn set_thread_name(name: &str) {
+    let mut buffer = [0; NAME_BYTES + 1];
+    let mut length = name.len().min(NAME_BYTES);
+    while !name.is_char_boundary(length) {
+        length -= 1;
+    }
+    buffer[..length].copy_from_slice(&name.as_bytes()[..length]);
+    if let Ok(name) = CStr::from_bytes_until_nul(&buffer) {
+        // Fails only for a bad pointer.
+        let _ = prctl::set_name(name);
+    }
+}
+
+/// Turns the -1 of a raw system call into the error it left in `errno`.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    Ok(Errno::result(result)?)
+}
+
+#[cfg(test)]
+mod tests;
