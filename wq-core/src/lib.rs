@@ -6,3 +6,6 @@
 )]
 mod proto;
 mod sync;
+#[doc(hidden)]
+pub mod driver;
+pub mod timer;
