@@ -1,10 +1,10 @@
-//! The engine of wq.
+//! The engine of wq: work items, workqueues and managed worker pools.
 
-mod cpuset;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the engine that calls these is to come")
-)]
-mod os;
+#[cfg_attr(loom, expect(dead_code, reason = "the models use a part of each protocol"))]
+mod proto;
+mod sync;
 
-pub use self::cpuset::{CpuListError, CpuSet};
+#[cfg(not(loom))]
+mod engine;
+#[cfg(not(loom))]
+pub use engine::*;

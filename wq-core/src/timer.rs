@@ -1,0 +1,375 @@
+//! Timers: something to wake or to call, at a moment.
+//!
+//! One [`Timers`] serves a whole System: a timing wheel in a lock, and one service thread
+//! that sleeps until the first deadline. Meant for delays of tasks and of work items; not for
+//! wall-clock time, and not for deadlines below the tens of microseconds that a wake-up costs.
+//!
+//! What is kept at all times:
+//!
+//! - A timer never fires early, and of two that are due the one with the earlier deadline fires
+//!   first, first come first served among equals (for one caller of [`Timers::expire_due`]).
+//! - A timer fires at most once: whoever takes its [`Fire`] out of the wheel, to fire or to cancel
+//!   it, has it alone.
+//! - No waker is cloned, woken or dropped under the lock, and no callback runs there. Each may
+//!   come back here.
+//! - Arming wakes the service thread only for a deadline earlier than the one it sleeps for.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+pub use self::clock::{Clock, VirtualClock};
+use self::fire::ArmErrorKind;
+pub use self::fire::{ArmError, Fire, OnTimer};
+pub use self::slab::{MAX_TIMERS, TimerKey};
+use self::wheel::{Expired, Wheel};
+
+mod clock;
+mod fire;
+mod slab;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wheel;
+
+/// Timers fired for one hold of the lock, so that those who arm and cancel wait for a few
+/// microseconds at most, however many timers are due at once.
+const FIRE_BATCH: usize = 64;
+
+/// [`State::asleep_until_ns`] of a thread that is awake: no deadline is earlier than zero.
+const AWAKE: u64 = 0;
+
+/// The timers of one System; see the module's text.
+pub struct Timers {
+    /// Where the time comes from.
+    clock: Clock,
+    /// The moment that the wheel calls zero.
+    start: Instant,
+    /// Everything that changes.
+    state: Mutex<State>,
+    /// Where the service thread sleeps.
+    rouse: Condvar,
+    /// Copy of [`State::stopped`] for those who don't want the lock.
+    stopped: StopFlag,
+    /// Timers fired.
+    fired: Counter,
+    /// Timers whose waker or callback panicked.
+    panicked: Counter,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+struct State {
+    /// The armed timers, by nanoseconds since [`Timers::start`].
+    wheel: Wheel<Fire>,
+    /// The deadline that the service thread sleeps for; [`AWAKE`] if it will look by itself.
+    asleep_until_ns: u64,
+    /// Is there a service thread? Only for the check that there is one at most.
+    served: bool,
+    /// Has [`Timers::stop`] been called? Then the wheel is empty for ever.
+    stopped: bool,
+}
+
+impl Timers {
+    /// Timers by the machine's clock.
+    ///
+    /// They fire once a thread is in [`run`](Self::run), or whenever somebody calls
+    /// [`expire_due`](Self::expire_due).
+    pub fn new() -> Arc<Self> {
+        Self::with_clock(Clock::Real)
+    }
+
+    /// Timers by the given clock.
+    pub fn with_clock(clock: Clock) -> Arc<Self> {
+        let state = State {
+            wheel: Wheel::new(),
+            asleep_until_ns: AWAKE,
+            served: false,
+            stopped: false,
+        };
+        Arc::new(Self {
+            start: clock.now(),
+            clock,
+            state: Mutex::new(state),
+            rouse: Condvar::new(),
+            stopped: StopFlag::default(),
+            fired: Counter::default(),
+            panicked: Counter::default(),
+        })
+    }
+
+    /// What the clock shows. A timer that has fired had a deadline not after this.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Has something fire at `deadline`; at once, but not here, if that has passed.
+    ///
+    /// # Errors
+    ///
+    /// Hands `fire` back after [`stop`](Self::stop), and while [`MAX_TIMERS`] are armed.
+    pub fn arm(&self, deadline: Instant, fire: Fire) -> Result<TimerKey, ArmError> {
+        let deadline_ns = self.to_ns(deadline);
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(ArmError::new(fire, ArmErrorKind::Stopped));
+        }
+        let armed = state.wheel.insert(deadline_ns, fire);
+        let rouse = armed.is_ok() && deadline_ns < state.asleep_until_ns;
+        if rouse {
+            // The next one to arm need not rouse a thread that is about to look.
+            state.asleep_until_ns = AWAKE;
+        }
+        drop(state);
+        if rouse {
+            self.rouse.notify_one();
+        }
+        armed.map_err(|fire| ArmError::new(fire, ArmErrorKind::Full))
+    }
+
+    /// Disarms a timer and returns what it was to do; `None` if it has fired, is about to, or was
+    /// disarmed before. The service thread is left asleep.
+    pub fn cancel(&self, key: TimerKey) -> Option<Fire> {
+        self.lock().wheel.cancel(key)
+    }
+
+    /// Has an armed timer wake `waker` instead; false if it has fired, is about to, or was
+    /// disarmed. Leaves a timer that calls back as it is.
+    pub fn update_waker(&self, key: TimerKey, waker: &Waker) -> bool {
+        match self.lock().wheel.payload_mut(key) {
+            None => return false,
+            Some(Fire::Wake(armed)) if !armed.will_wake(waker) => {}
+            Some(_) => return true,
+        }
+        // Cloning and dropping wakers runs foreign code, hence outside the lock, twice taken.
+        let mut waker = waker.clone();
+        let updated = match self.lock().wheel.payload_mut(key) {
+            Some(Fire::Wake(armed)) => {
+                mem::swap(armed, &mut waker);
+                true
+            }
+            Some(Fire::Call(_)) => true,
+            None => false,
+        };
+        drop(waker);
+        updated
+    }
+
+    /// The body of the service thread: fires what is due, sleeps until more is, and returns when
+    /// [`stop`](Self::stop) is called.
+    ///
+    /// With a virtual clock it sleeps until [`advance`](Self::advance) is called.
+    ///
+    /// # Panics
+    ///
+    /// If another thread is in here.
+    pub fn run(&self) {
+        let served = mem::replace(&mut self.lock().served, true);
+        assert!(!served, "timers are served by one thread at a time");
+        let mut due = Vec::with_capacity(FIRE_BATCH);
+        while self.wait_for_batch(&mut due) {
+            self.fire_all(&mut due);
+        }
+        self.lock().served = false;
+    }
+
+    /// Fires what is due now, on the calling thread, and says how many that were.
+    ///
+    /// For tests with a virtual clock, and for threads that look at the time anyway; the service
+    /// thread may be running.
+    pub fn expire_due(&self) -> usize {
+        let now_ns = self.to_ns(self.now());
+        let mut due = Vec::new();
+        let mut fired = 0;
+        loop {
+            let expired = self.lock().wheel.expire(now_ns, &mut due, FIRE_BATCH);
+            fired += due.len();
+            self.fire_all(&mut due);
+            if expired == Expired::Done {
+                return fired;
+            }
+        }
+    }
+
+    /// Turns a virtual clock forward and tells the service thread, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// If the clock is the machine's.
+    pub fn advance(&self, by: Duration) {
+        let Clock::Virtual(clock) = &self.clock else {
+            panic!("only a virtual clock can be advanced");
+        };
+        let state = self.lock();
+        clock.advance(by);
+        drop(state);
+        self.rouse.notify_one();
+    }
+
+    /// Ends everything: refuses to arm from now on, has [`run`](Self::run) return, and hands over
+    /// all that is armed, by deadline. A second call gets nothing.
+    ///
+    /// The caller should fire the wakers among these: a task of another executor that sleeps here
+    /// then finds itself another clock instead of sleeping for ever.
+    pub fn stop(&self) -> Vec<Fire> {
+        let mut state = self.lock();
+        state.stopped = true;
+        self.stopped.set();
+        let unfired = state.wheel.drain();
+        drop(state);
+        self.rouse.notify_one();
+        unfired
+    }
+
+    /// Has [`stop`](Self::stop) been called? Whoever was woken by what that handed over gets true.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// Timers armed.
+    pub fn len(&self) -> usize {
+        self.lock().wheel.len()
+    }
+
+    /// Is no timer armed?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When to call [`expire_due`](Self::expire_due) next: not after the first deadline, but
+    /// possibly before it if a timer was disarmed. `None` if nothing is armed.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadline_ns = self.lock().wheel.next_deadline()?;
+        self.start.checked_add(Duration::from_nanos(deadline_ns))
+    }
+
+    /// Timers fired so far, each counted before its waker or callback runs.
+    pub fn fired(&self) -> u64 {
+        self.fired.get()
+    }
+
+    /// Timers whose waker or callback panicked.
+    pub fn panicked(&self) -> u64 {
+        self.panicked.get()
+    }
+
+    /// Takes the lock. No foreign code runs under it, so a panic there can only be a failed check
+    /// in the wheel, made before it changes anything: the state is whole, poisoned or not.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wheel's name for a moment: zero for all before the start, the last for all after.
+    fn to_ns(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.start);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Sleeps until there is something to fire and moves it to `due`, which it may leave empty to
+    /// let others have the lock; false when the timers are stopped.
+    fn wait_for_batch(&self, due: &mut Vec<Fire>) -> bool {
+        let mut state = self.lock();
+        while !state.stopped {
+            let now_ns = self.to_ns(self.now());
+            let expired = state.wheel.expire(now_ns, due, FIRE_BATCH);
+            if expired == Expired::More || !due.is_empty() {
+                return true;
+            }
+            state = self.sleep(state, now_ns);
+        }
+        false
+    }
+
+    /// Sleeps until the first deadline or until roused, whichever comes first; may also return
+    /// for no reason. Lets go of the lock meanwhile, so anything may have changed.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, now_ns: u64) -> MutexGuard<'a, State> {
+        let until_ns = state.wheel.next_deadline();
+        state.asleep_until_ns = until_ns.unwrap_or(u64::MAX);
+        let mut state = match (until_ns, &self.clock) {
+            (Some(until_ns), Clock::Real) => {
+                let pause = Duration::from_nanos(until_ns.saturating_sub(now_ns));
+                let woken = self.rouse.wait_timeout(state, pause);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            }
+            (None, _) | (_, Clock::Virtual(_)) => self
+                .rouse
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        state.asleep_until_ns = AWAKE;
+        state
+    }
+
+    /// Fires a batch, in order, without the lock.
+    fn fire_all(&self, due: &mut Vec<Fire>) {
+        for fire in due.drain(..) {
+            self.fired.increment();
+            self.fire_caught(fire);
+        }
+    }
+
+    /// Fires one; a panic is counted, and so kept from the timers behind this one.
+    fn fire_caught(&self, fire: Fire) {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(|| fire.fire())) else {
+            return;
+        };
+        self.panicked.increment();
+        // A panic's payload may panic when dropped; what that throws is leaked, to end it here.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(payload);
+        }
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers")
+            .field("clock", &self.clock)
+            .field("len", &self.len())
+            .field("fired", &self.fired())
+            .field("is_stopped", &self.is_stopped())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A count that is only read to be shown.
+#[derive(Debug, Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    fn increment(&self) {
+        // Relaxed: the count stands for itself and publishes nothing.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    fn get(&self) -> u64 {
+        // Relaxed: as in `increment`.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A flag that is set once.
+#[derive(Debug, Default)]
+struct StopFlag(AtomicBool);
+
+impl StopFlag {
+    /// Sets the flag; the caller is about to publish what the stop set free.
+    fn set(&self) {
+        // Release: pairs with the Acquire in `get`.
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Is the flag set?
+    fn get(&self) -> bool {
+        // Acquire: pairs with the Release in `set`, so whoever sees the flag sees an empty wheel's
+        // consequences. That a woken task sees the flag at all follows from its being woken.
+        self.0.load(Ordering::Acquire)
+    }
+}
