@@ -15,6 +15,7 @@ use crossbeam_utils::CachePadded;
 use crate::entry::Entry;
 use crate::list::List;
 use crate::policy::Share;
+use crate::pool::Pool;
 use crate::proto::inbox::Inbox;
 use crate::proto::owner::{Mark, Owner, OwnerView, Revoked, Token};
 use crate::queue::Ended;
@@ -126,11 +127,16 @@ impl Lane {
 
     /// Counts `ended` (if any) and takes the next entry.
     #[inline]
-    pub(crate) fn advance(&self, holder: Holder<'_>, ended: Option<&mut Ended>) -> Advance {
+    pub(crate) fn advance(
+        &self,
+        pool: &Pool,
+        holder: Holder<'_>,
+        ended: Option<&mut Ended>,
+    ) -> Advance {
         let index = self.index;
         let answer = self.section(holder, |queue| {
             if let Some(ended) = ended {
-                ended.count_in_section(index);
+                ended.count_in_section(pool, index);
             }
             queue.next(&self.inbox)
         });

@@ -1,0 +1,125 @@
+//! What the calling thread knows about itself: worker, lane, item.
+//!
+//! A worker keeps its [`Current`] on its own stack and leaves the address in a thread-local; a
+//! poll holds only shared references to it, because the lane may be lost at any moment. Threads
+//! that are no workers, and workers whose thread-locals are being destroyed, have none.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use crate::entry::Meta;
+use crate::lane::{Holder, Lane};
+use crate::pool::Pool;
+use crate::proto::owner::Token;
+use crate::queue::{EndKind, QueueRef};
+use crate::system::SystemInner;
+use crate::worker::Worker;
+
+/// The state of a worker thread.
+#[derive(Debug)]
+pub(crate) struct Current {
+    /// Its System.
+    pub(crate) system: Arc<SystemInner>,
+    /// Its pool.
+    pub(crate) pool: Arc<Pool>,
+    /// Its record.
+    pub(crate) worker: Arc<Worker>,
+    /// Slot of the lane that it held last, and the token; `None` once it knows that it lost it.
+    lane: Cell<Option<(usize, Token)>>,
+    /// The item that it runs.
+    item: Cell<Option<(QueueRef, NonNull<Meta>)>>,
+    /// How that item ended, if it has.
+    ended: Cell<Option<EndKind>>,
+    /// Blocking sections that the item is inside.
+    pub(crate) blocking_depth: Cell<u32>,
+}
+
+thread_local! {
+    /// The worker that this thread is, null for others.
+    static CURRENT: Cell<*const Current> = const { Cell::new(ptr::null()) };
+}
+
+impl Current {
+    /// A worker without lane and item.
+    pub(crate) fn new(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) -> Current {
+        Current {
+            system,
+            pool,
+            worker,
+            lane: Cell::new(None),
+            item: Cell::new(None),
+            ended: Cell::new(None),
+            blocking_depth: Cell::new(0),
+        }
+    }
+
+    /// Makes this the calling thread's state while `f` runs.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce(&Current) -> R) -> R {
+        /// Clears the thread-local however `f` ends.
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.set(ptr::null());
+            }
+        }
+        CURRENT.set(self);
+        let _leave = Leave;
+        f(self)
+    }
+
+    /// Runs `f` with the calling thread's state, if it is a worker.
+    #[inline(always)]
+    pub(crate) fn with<R>(f: impl FnOnce(Option<&Current>) -> R) -> R {
+        let current = CURRENT.try_with(Cell::get).unwrap_or(ptr::null());
+        // SAFETY: non-null only between `enter` and its end, on this thread, while the state
+        // stands on this thread's stack.
+        f(unsafe { current.as_ref() })
+    }
+
+    /// The lane and the right to it, as far as this worker knows.
+    #[inline(always)]
+    pub(crate) fn holding(&self) -> Option<(&Lane, Holder<'_>)> {
+        let (slot, token) = self.lane.get()?;
+        Some((&self.pool.lanes()[slot], Holder { mark: &self.worker.mark, token }))
+    }
+
+    /// The worker got a lane, or knows that it lost the one it had.
+    pub(crate) fn set_lane(&self, lane: Option<(usize, Token)>) {
+        self.lane.set(lane);
+    }
+
+    /// The queue of the item that runs here.
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> Option<QueueRef> {
+        self.item.get().map(|(queue, _)| queue)
+    }
+
+    /// The metadata of the item that runs here.
+    #[inline(always)]
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        let (_, meta) = self.item.get()?;
+        // SAFETY: `set_item` is called with an item whose entry is consumed only after
+        // `clear_item`, or whose end was noted (`note_end`), which forgets the item.
+        Some(unsafe { meta.as_ref() })
+    }
+
+    /// An item is about to be polled or dropped.
+    #[inline(always)]
+    pub(crate) fn set_item(&self, queue: QueueRef, meta: &Meta) {
+        self.item.set(Some((queue, NonNull::from(meta))));
+        self.ended.set(None);
+    }
+
+    /// The item ends: its future and what it captured are gone.
+    pub(crate) fn note_end(&self, kind: EndKind) {
+        self.ended.set(Some(kind));
+    }
+
+    /// The poll is over; says whether, and how, the item ended.
+    #[inline(always)]
+    pub(crate) fn clear_item(&self) -> Option<EndKind> {
+        self.item.set(None);
+        self.ended.take()
+    }
+}

@@ -1,0 +1,175 @@
+//! A worker pool: lanes, spare workers, and the attributes that its workers share.
+//!
+//! Per CPU there is a normal and a high priority pool with one lane each; unbound pools are made
+//! on demand, one for each set of attributes, with a lane for each CPU they may use. A pool has
+//! no thread until it is used, and its memory stays as long as its System: a waker may look.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::CpuSet;
+use crate::lane::Lane;
+use crate::policy::Load;
+use crate::proto::spares::Spares;
+
+/// Most threads of one pool: a System whose tasks all block should end as a report, not as a
+/// machine without memory.
+pub(crate) const MAX_POOL_WORKERS: u32 = 512;
+
+/// Nice value of high priority pools (tried; needs a right).
+pub(crate) const HIGHPRI_NICE: i8 = -20;
+
+/// What tells pools apart.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PoolAttrs {
+    /// Nice value of the workers.
+    pub(crate) nice: i8,
+    /// CPUs that the workers may use.
+    pub(crate) cpus: CpuSet,
+    /// Bound to one CPU and managed there.
+    pub(crate) percpu: bool,
+}
+
+/// A pool.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Number within the System; shown in the names of its threads.
+    pub(crate) id: u32,
+    /// Pools whose lanes share an index space: all normal per-CPU pools, all high priority
+    /// ones, or one unbound pool.
+    pub(crate) family: u32,
+    /// Attributes.
+    pub(crate) attrs: PoolAttrs,
+    lanes: Box<[Lane]>,
+    /// Workers without a lane.
+    pub(crate) spares: Spares,
+    /// Threads, spare ones included.
+    pub(crate) nr_workers: AtomicU32,
+    /// Spare workers.
+    pub(crate) nr_idle: AtomicU32,
+    /// Workers that were asked for and are not up yet.
+    pub(crate) wanted: AtomicU32,
+    /// The maker has this pool on its list.
+    pub(crate) managing: AtomicBool,
+    /// Size of the next batch of workers.
+    pub(crate) batch: AtomicU32,
+    /// Lanes whose owner sleeps, a bit each; a hint.
+    parked: Box<[CachePadded<AtomicU64>]>,
+    /// Numbers the workers for their names.
+    pub(crate) next_serial: AtomicU32,
+}
+
+impl Pool {
+    /// A pool with a vacant lane on each of `cpus`; lane indices start at `first`.
+    pub(crate) fn new(
+        id: u32,
+        family: u32,
+        attrs: PoolAttrs,
+        first: usize,
+        cpus: impl Iterator<Item = usize>,
+    ) -> Pool {
+        let percpu = attrs.percpu;
+        let lanes: Box<[Lane]> =
+            cpus.enumerate().map(|(n, cpu)| Lane::new(first + n, cpu, percpu)).collect();
+        let words = lanes.len().div_ceil(64);
+        Pool {
+            id,
+            family,
+            attrs,
+            lanes,
+            spares: Spares::new(),
+            nr_workers: AtomicU32::new(0),
+            nr_idle: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
+            managing: AtomicBool::new(false),
+            batch: AtomicU32::new(1),
+            parked: (0..words).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
+            next_serial: AtomicU32::new(0),
+        }
+    }
+
+    /// The lanes, in order of their slots.
+    #[inline(always)]
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// The slot of a lane within the pool.
+    #[inline(always)]
+    pub(crate) fn slot_of(&self, lane: &Lane) -> usize {
+        lane.index - self.lanes[0].index
+    }
+
+    /// The lane with this index, or one that stands for it.
+    #[inline(always)]
+    pub(crate) fn lane_at(&self, index: usize) -> &Lane {
+        let slot = index.wrapping_sub(self.lanes[0].index);
+        self.lanes.get(slot).unwrap_or(&self.lanes[0])
+    }
+
+    /// Whether the pool belongs to one CPU.
+    #[inline(always)]
+    pub(crate) fn is_percpu(&self) -> bool {
+        self.attrs.percpu
+    }
+
+    /// Notes that a lane's owner is about to sleep.
+    pub(crate) fn note_parked(&self, slot: usize) {
+        // Relaxed: a hint; the owner word decides.
+        self.parked[slot / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
+    }
+
+    /// Notes that it no longer sleeps.
+    pub(crate) fn note_unparked(&self, slot: usize) {
+        // Relaxed: as above.
+        self.parked[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
+    }
+
+    /// A lane whose owner seems to sleep, other than `not`.
+    #[inline]
+    pub(crate) fn parked_lane(&self, not: usize) -> Option<&Lane> {
+        for (word, bits) in self.parked.iter().enumerate() {
+            // Relaxed: as above.
+            let mut bits = bits.load(Ordering::Relaxed);
+            if word == not / 64 {
+                bits &= !(1 << (not % 64));
+            }
+            if bits != 0 {
+                return self.lanes.get(word * 64 + bits.trailing_zeros() as usize);
+            }
+        }
+        None
+    }
+
+    /// A lane other than `not` that nobody runs: its owner sleeps, or it has none yet.
+    pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
+        self.parked_lane(not).or_else(|| {
+            self.lanes.iter().enumerate().find_map(|(slot, lane)| {
+                (slot != not && lane.view().is_vacant()).then_some(lane)
+            })
+        })
+    }
+
+    /// The snapshot that the predicates decide on.
+    pub(crate) fn load(&self, has_work: bool, nr_running: u32) -> Load {
+        // Relaxed: the decisions made from it are looked at again when they are performed.
+        Load {
+            has_work,
+            nr_running,
+            nr_idle: self.nr_idle.load(Ordering::Relaxed),
+            nr_workers: self.nr_workers.load(Ordering::Relaxed),
+            managing: self.managing.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the names of its threads begin with, after the System's tag: the kernel's scheme.
+    pub(crate) fn label(&self) -> String {
+        if self.attrs.percpu { format!("{}", self.lanes[0].cpu) } else { format!("u{}", self.id) }
+    }
+
+    /// Whether its workers are to be placed when they get a lane: they may use several CPUs.
+    pub(crate) fn floats(&self) -> bool {
+        !self.attrs.percpu && self.attrs.cpus.count() > 1
+    }
+}

@@ -1,0 +1,347 @@
+//! A workqueue's inside: its policy, its accounting, and the path of an item through it.
+//!
+//! A queue owns no thread. It knows the pools that serve it, counts what it accepted and what
+//! ended (`proto::counts`), hands out active slots (`limit`), and tells those who wait for it
+//! (`flush`). Accounting belongs to the queue, never to a pool.
+//!
+//! Lifetime: entries point to their queue without a count. A queue is freed only when the last
+//! handle is gone, every accepted item has ended, and all workers have left the section in which
+//! they counted the last one (see `system/grave.rs`).
+
+pub(crate) mod builder;
+pub(crate) mod flush;
+pub(crate) mod handle;
+pub(crate) mod limit;
+pub(crate) mod wait;
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::entry::Entry;
+use crate::pool::Pool;
+use crate::proto::asym;
+use crate::proto::counts::{Colour, Counts, Shard};
+use crate::system::SystemRef;
+
+use flush::Waiters;
+use limit::Limiter;
+
+/// Nothing more is accepted.
+pub(crate) const CLOSED: u32 = 1;
+/// Only items of this queue may add to it.
+pub(crate) const DRAINING: u32 = 2;
+/// The last handle is gone.
+pub(crate) const RETIRED: u32 = 4;
+/// It was given to the grave digger.
+pub(crate) const BURIED: u32 = 8;
+
+/// A queue, without a count. Who bears one keeps the queue alive by other means: an item in
+/// flight, a handle, a pin, or a section begun before the last item was counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueRef(NonNull<QueueInner>);
+
+// SAFETY: it stands for `&QueueInner`, which is `Sync`.
+unsafe impl Send for QueueRef {}
+// SAFETY: as above.
+unsafe impl Sync for QueueRef {}
+
+impl fmt::Debug for QueueRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueueRef({:p})", self.0)
+    }
+}
+
+impl QueueRef {
+    /// Puts a queue into memory of its own.
+    pub(crate) fn new(queue: QueueInner) -> QueueRef {
+        QueueRef(NonNull::from(Box::leak(Box::new(queue))))
+    }
+
+    /// The queue.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &QueueInner {
+        // SAFETY: the bearer keeps the queue alive (see the type).
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Frees the queue.
+    ///
+    /// # Safety
+    /// Nobody else bears a reference, and none follows.
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: made by `Box::leak` in `new`, freed once by this function's contract.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// How an item ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EndKind {
+    /// It returned.
+    Completed,
+    /// It panicked, or its destructor did.
+    Panicked,
+    /// It was aborted, or dropped by a shutdown.
+    Cancelled,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct QueueInner {
+    /// Number within the process.
+    pub(crate) id: u64,
+    /// What the user called it.
+    pub(crate) name: String,
+    /// Its System; valid as long as the queue.
+    pub(crate) system: SystemRef,
+    /// Counter lines are shared only by lanes of one family: see `Pool::family`.
+    family: u32,
+    /// One pool, or one for each CPU of the System (in its order) for a per-CPU queue.
+    pools: Box<[Arc<Pool>]>,
+    /// Accepted and ended items.
+    pub(crate) counts: Counts,
+    /// The bits above.
+    flags: AtomicU32,
+    /// Slots: none for an unlimited queue, one, or one for each CPU of a per-CPU queue.
+    limiters: Box<[Mutex<Limiter<Entry>>]>,
+    /// Who waits for it to become empty.
+    pub(crate) waiters: Mutex<Waiters>,
+    /// Reasons beyond items and handles to keep the memory.
+    pins: AtomicU32,
+    /// Items that ended otherwise than by returning.
+    pub(crate) panicked: AtomicU64,
+    /// As above.
+    pub(crate) cancelled: AtomicU64,
+}
+
+/// What a queue is made of.
+#[derive(Debug)]
+pub(crate) struct QueueParts {
+    /// What the user called it.
+    pub(crate) name: String,
+    /// Its System.
+    pub(crate) system: SystemRef,
+    /// One pool, or one per CPU.
+    pub(crate) pools: Box<[Arc<Pool>]>,
+    /// Slots, if limited.
+    pub(crate) max_active: Option<usize>,
+    /// Bound on waiting items, if any.
+    pub(crate) max_pending: Option<usize>,
+}
+
+/// Numbers queues.
+static NEXT_QUEUE_ID: AtomicU64 = AtomicU64::new(1);
+
+impl QueueInner {
+    /// An empty, open queue.
+    pub(crate) fn new(parts: QueueParts) -> QueueInner {
+        let is_percpu = parts.pools[0].is_percpu();
+        let lanes: usize = parts.pools.iter().map(|p| p.lanes().len()).sum();
+        let limited = parts.max_active.is_some() || parts.max_pending.is_some();
+        let domains = if !limited { 0 } else if is_percpu { parts.pools.len() } else { 1 };
+        let limiter = || {
+            Mutex::new(Limiter::new(
+                parts.max_active.unwrap_or(limit::UNLIMITED),
+                parts.max_pending.unwrap_or(limit::UNLIMITED),
+            ))
+        };
+        QueueInner {
+            // Relaxed: only uniqueness matters.
+            id: NEXT_QUEUE_ID.fetch_add(1, Ordering::Relaxed),
+            name: parts.name,
+            system: parts.system,
+            family: parts.pools[0].family,
+            counts: Counts::new(lanes),
+            flags: AtomicU32::new(0),
+            limiters: (0..domains).map(|_| limiter()).collect(),
+            waiters: Mutex::new(Waiters::new()),
+            pins: AtomicU32::new(0),
+            panicked: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            pools: parts.pools,
+        }
+    }
+
+    /// The pool that runs an item whose home is lane (or CPU) `home`.
+    #[inline(always)]
+    pub(crate) fn pool(&self, home: usize) -> &Arc<Pool> {
+        if self.pools.len() == 1 { &self.pools[0] } else { &self.pools[home % self.pools.len()] }
+    }
+
+    /// Whether the queue has a pool for each CPU.
+    #[inline(always)]
+    pub(crate) fn is_percpu(&self) -> bool {
+        self.pools[0].is_percpu()
+    }
+
+    /// Whether items need a slot.
+    #[inline(always)]
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.limiters.is_empty()
+    }
+
+    /// The slots for items at home on CPU `home`.
+    pub(crate) fn limiter(&self, home: usize) -> MutexGuard<'_, Limiter<Entry>> {
+        // The accounting does not panic while it is locked.
+        self.limiters[home % self.limiters.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All slot domains.
+    pub(crate) fn limiters(&self) -> &[Mutex<Limiter<Entry>>] {
+        &self.limiters
+    }
+
+    /// The counter line of a lane of `pool`, for its owner inside a section.
+    #[inline(always)]
+    pub(crate) fn shard(&self, pool: &Pool, lane_index: usize) -> Shard {
+        if pool.family == self.family { Shard::Lane(lane_index) } else { Shard::Shared }
+    }
+
+    /// The flags now.
+    #[inline(always)]
+    pub(crate) fn flags(&self) -> u32 {
+        // Acquire: pairs with the Release in `set_flags`.
+        self.flags.load(Ordering::Acquire)
+    }
+
+    /// Sets flags and fences, so that every acceptance counted later sees them, and every one
+    /// counted earlier is seen by the caller. Returns the flags before.
+    pub(crate) fn set_flags(&self, flags: u32) -> u32 {
+        // AcqRel: pairs with the Acquire in `flags`, and orders two closers.
+        let before = self.flags.fetch_or(flags, Ordering::AcqRel);
+        // Pairs with `asym::light` in `Counts::accept`.
+        asym::heavy();
+        before
+    }
+
+    /// Clears flags.
+    pub(crate) fn clear_flags(&self, flags: u32) {
+        // Release: pairs with the Acquire in `flags`.
+        self.flags.fetch_and(!flags, Ordering::Release);
+    }
+
+    /// Whether an item may be added; `chained` if one of this queue's own items asks.
+    #[inline(always)]
+    pub(crate) fn is_open(&self, chained: bool) -> bool {
+        let flags = self.flags();
+        flags == 0 || (flags & CLOSED == 0 && chained)
+    }
+
+    /// Counts an item in. `Err`: the queue is closed; nothing was counted, and the caller calls
+    /// `check_waiters` once it is outside any section if the flag says so.
+    #[inline(always)]
+    pub(crate) fn accept(&self, shard: Shard, chained: bool) -> Result<Colour, bool> {
+        let colour = self.counts.accept(shard);
+        if self.is_open(chained) {
+            return Ok(colour);
+        }
+        Err(self.counts.end(shard, colour))
+    }
+
+    /// Counts an item in although the queue may be closed: one that was promised before.
+    pub(crate) fn accept_promised(&self) -> Colour {
+        self.counts.accept(Shard::Shared)
+    }
+
+    /// Keeps the memory until `unpin`; the caller bears a valid reference now.
+    pub(crate) fn pin(&self) {
+        // Relaxed: the grave digger reads it after a barrier that ends the caller's section.
+        self.pins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends a pin; the caller's reference may be invalid after this.
+    pub(crate) fn unpin(&self) {
+        // Release: pairs with the Acquire in `is_pinned`.
+        self.pins.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether somebody still looks at the queue.
+    pub(crate) fn is_pinned(&self) -> bool {
+        // Acquire: pairs with the Release in `unpin`.
+        self.pins.load(Ordering::Acquire) != 0
+    }
+
+    /// Items accepted and not ended; exact only while nothing moves.
+    pub(crate) fn in_flight(&self) -> u64 {
+        use crate::proto::counts::ColourSet;
+        let ended = self.counts.sum_ended(ColourSet::ALL);
+        self.counts.sum_accepted(ColourSet::ALL).saturating_sub(ended)
+    }
+}
+
+/// An item that has ended and is still to be counted.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its queue.
+    queue: QueueRef,
+    /// Its flush colour.
+    colour: Colour,
+    /// Where its slot is.
+    home: usize,
+    /// How it ended.
+    kind: EndKind,
+    /// Somebody waits for the queue, which was pinned.
+    pinned: bool,
+}
+
+impl Ended {
+    /// An item that has ended.
+    pub(crate) fn new(queue: QueueRef, colour: Colour, home: usize, kind: EndKind) -> Ended {
+        Ended { queue, colour, home, kind, pinned: false }
+    }
+
+    /// Gives the item's slot back; returns the item that gets it.
+    #[inline]
+    pub(crate) fn release_slot(&self) -> Option<Entry> {
+        let queue = self.queue.get();
+        if queue.is_limited() { queue.limiter(self.home).release() } else { None }
+    }
+
+    /// Counts the end, inside a section of the lane with this index.
+    #[inline(always)]
+    pub(crate) fn count_in_section(&mut self, pool: &Pool, lane_index: usize) {
+        self.count(self.queue.get().shard(pool, lane_index));
+    }
+
+    /// Counts the end where no lane is held; the caller's mark is up.
+    pub(crate) fn count_shared(&mut self) {
+        self.count(Shard::Shared);
+    }
+
+    /// Counts the end. The queue may be freed once the caller leaves the section, unless pinned.
+    #[inline(always)]
+    fn count(&mut self, shard: Shard) {
+        let queue = self.queue.get();
+        match self.kind {
+            EndKind::Completed => {}
+            // Relaxed: a statistic; ordered before the count that follows for its readers.
+            EndKind::Panicked => {
+                queue.panicked.fetch_add(1, Ordering::Relaxed);
+            }
+            EndKind::Cancelled => {
+                queue.cancelled.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if queue.counts.end(shard, self.colour) {
+            queue.pin();
+            self.pinned = true;
+        }
+    }
+
+    /// Outside any section: tells those who wait for the queue.
+    #[inline(always)]
+    pub(crate) fn tell_waiters(self) {
+        if self.pinned {
+            tell_pinned(self.queue);
+        }
+    }
+}
+
+/// Looks whether a wait is over, and ends the pin.
+#[cold]
+fn tell_pinned(queue: QueueRef) {
+    queue.get().check_waiters(queue);
+    queue.get().unpin();
+}

@@ -1,0 +1,189 @@
+//! A task: a future on its way through `async-task`, with its accounting around it.
+//!
+//! The wrapper future registers the task when it first suspends, catches panics of the poll and
+//! of every user destructor (inside the cell they would abort the process), looks for abort
+//! requests, and notes how the item ended. Settling (slot, flush count) is the worker's job,
+//! after the cell's `run` has returned, so that what a flush covered is finished.
+
+pub(crate) mod join;
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
+
+use crate::current::Current;
+use crate::entry::{Entry, Meta};
+use crate::queue::{EndKind, QueueRef};
+use crate::{registry, route};
+
+use join::{JoinHandle, Outcome};
+
+/// A value whose destructor may panic without harm: the panic is caught (the hook has reported
+/// it) and the rest goes on.
+#[derive(Debug)]
+pub(crate) struct Guarded<T>(ManuallyDrop<T>);
+
+impl<T> Guarded<T> {
+    /// Guards `value`.
+    pub(crate) fn new(value: T) -> Guarded<T> {
+        Guarded(ManuallyDrop::new(value))
+    }
+
+    /// The value, unguarded.
+    pub(crate) fn into_inner(self) -> T {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so the value is taken once.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        let value = &mut self.0;
+        // SAFETY: `drop` runs once, and the value is not used after it.
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(value) }));
+        // A payload may itself panic when dropped; it is leaked rather than risked.
+        std::mem::forget(dropped);
+    }
+}
+
+/// The future that the cell polls.
+#[derive(Debug)]
+struct Item<F: Future> {
+    /// The user's future until it has ended. Pinned with the item.
+    future: Option<F>,
+}
+
+impl<F: Future> Item<F> {
+    /// Drops the user's future where it stands; `Err` if its destructor panicked.
+    fn drop_future(self: Pin<&mut Self>) -> Result<(), Outcome<F::Output>> {
+        // SAFETY: the future is dropped in place or left where it is, never moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        catch_unwind(AssertUnwindSafe(|| this.future = None)).map_err(Outcome::Panicked)
+    }
+
+    /// The item is over: drops the future and notes the end.
+    fn finish(self: Pin<&mut Self>, outcome: Outcome<F::Output>) -> Guarded<Outcome<F::Output>> {
+        let outcome = match self.drop_future() {
+            Ok(()) => outcome,
+            Err(panic) => {
+                drop(Guarded::new(outcome));
+                panic
+            }
+        };
+        note_end(match outcome {
+            Outcome::Returned(_) => EndKind::Completed,
+            Outcome::Panicked(_) => EndKind::Panicked,
+            Outcome::Cancelled => EndKind::Cancelled,
+        });
+        Guarded::new(outcome)
+    }
+}
+
+impl<F: Future> Future for Item<F> {
+    type Output = Guarded<Outcome<F::Output>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if must_stop() {
+            return Poll::Ready(self.finish(Outcome::Cancelled));
+        }
+        // SAFETY: a projection: the future is pinned with the item, and `drop_future` drops it
+        // in place.
+        let future = unsafe { self.as_mut().map_unchecked_mut(|item| &mut item.future) };
+        let polled = catch_unwind(AssertUnwindSafe(|| match future.as_pin_mut() {
+            Some(future) => future.poll(cx).map(Outcome::Returned),
+            None => unreachable!("the cell polls no ended item"),
+        }));
+        match polled {
+            Ok(Poll::Pending) if !suspend(cx) => Poll::Pending,
+            Ok(Poll::Pending) => Poll::Ready(self.finish(Outcome::Cancelled)),
+            Ok(Poll::Ready(outcome)) => Poll::Ready(self.finish(outcome)),
+            Err(payload) => Poll::Ready(self.finish(Outcome::Panicked(payload))),
+        }
+    }
+}
+
+impl<F: Future> Drop for Item<F> {
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        // SAFETY: a value that is being dropped is not moved any more.
+        let this = unsafe { Pin::new_unchecked(self) };
+        let _ = this.drop_future().map_err(Guarded::new);
+        note_end(EndKind::Cancelled);
+    }
+}
+
+/// Whether the running item was aborted, or its System drops what is left.
+#[inline(always)]
+fn must_stop() -> bool {
+    Current::with(|current| {
+        current.is_some_and(|c| {
+            c.meta().is_some_and(|m| m.abort.is_requested()) || c.system.is_dropping()
+        })
+    })
+}
+
+/// The running item suspends: registers it if that is the first time. True: stop instead.
+#[inline]
+fn suspend(cx: &Context<'_>) -> bool {
+    Current::with(|current| {
+        let Some(current) = current else {
+            return false;
+        };
+        let Some(meta) = current.meta() else {
+            return false;
+        };
+        if meta.abort.slot().is_none() {
+            let slot =
+                registry::insert(current.worker.id as usize, current.system.id, cx.waker().clone());
+            if meta.abort.publish(slot) {
+                return true;
+            }
+        }
+        current.system.is_dropping()
+    })
+}
+
+/// The running item's future is gone: leaves the registry and tells the worker.
+fn note_end(kind: EndKind) {
+    Current::with(|current| {
+        let Some(current) = current else {
+            return;
+        };
+        if let Some(meta) = current.meta() {
+            if let Some(slot) = meta.abort.slot() {
+                meta.abort.clear();
+                drop(registry::remove(slot));
+            }
+        }
+        current.note_end(kind);
+    });
+}
+
+/// Makes a task of a future, for `queue`; nothing is queued or counted yet.
+#[inline]
+pub(crate) fn build<F>(queue: QueueRef, home: usize, future: F) -> (Entry, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let item = Item { future: Some(future) };
+    let (runnable, task) = Builder::new()
+        .metadata(Meta::new(queue, home as u16))
+        .spawn(move |_| item, WithInfo(schedule));
+    let entry = Entry(runnable);
+    let meta = std::ptr::NonNull::from(entry.meta());
+    (entry, JoinHandle::new(task.fallible(), meta))
+}
+
+/// A wake: the run goes back to its pool. Runs on any thread.
+fn schedule(runnable: Runnable<Meta>, info: ScheduleInfo) {
+    route::resume(Entry(runnable), info.woken_while_running);
+}

@@ -1,0 +1,327 @@
+//! The handle of a task: its result, its abortion, its detachment.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_task::FallibleTask;
+
+use crate::block;
+use crate::entry::Meta;
+use crate::registry;
+
+use super::Guarded;
+
+/// What a panic left.
+type Payload = Box<dyn Any + Send + 'static>;
+
+/// How an item's body ended.
+#[derive(Debug)]
+pub(crate) enum Outcome<T> {
+    /// With a value.
+    Returned(T),
+    /// With a panic.
+    Panicked(Payload),
+    /// Not at all.
+    Cancelled,
+}
+
+/// The cell's handle, detached when dropped.
+#[derive(Debug)]
+struct Cell<T>(Option<FallibleTask<Guarded<Outcome<T>>, Meta>>);
+
+impl<T> Drop for Cell<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
+}
+
+/// A cell's handle that one owner has, or several share.
+enum Held<T> {
+    /// The join handle alone.
+    Own(Cell<T>),
+    /// The join handle and abort handles.
+    Shared(Arc<Mutex<Cell<T>>>),
+}
+
+/// Waits for a task's end, and can abort it.
+///
+/// Awaiting the handle gives what the task returned, or a [`JoinError`]. Dropping the handle
+/// *detaches* the task: it runs on.
+///
+/// # Cancellation
+/// Dropping the handle, or a future that awaits it, stops neither the task nor anything else.
+#[must_use = "dropping a handle detaches the task; say so with `drop`, or await it"]
+pub struct JoinHandle<T> {
+    held: Mutex<Held<T>>,
+    /// The task's metadata; valid while the cell's handle lives.
+    meta: NonNull<Meta>,
+}
+
+// SAFETY: `meta` stands for a `&Meta`, which is `Sync`; the cell's handle is `Send` for `T: Send`.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: as above; all access to the cell's handle goes through the mutex.
+unsafe impl<T: Send> Sync for JoinHandle<T> {}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    /// A handle for a task just built.
+    pub(super) fn new(
+        task: FallibleTask<Guarded<Outcome<T>>, Meta>,
+        meta: NonNull<Meta>,
+    ) -> JoinHandle<T> {
+        JoinHandle { held: Mutex::new(Held::Own(Cell(Some(task)))), meta }
+    }
+
+    /// The task's metadata.
+    fn meta(&self) -> &Meta {
+        // SAFETY: the cell's handle in `held` keeps the task's allocation alive.
+        unsafe { self.meta.as_ref() }
+    }
+
+    /// Asks the task to stop: it is dropped at its next poll (a suspended task is woken for it),
+    /// and the handle yields an error for which [`JoinError::is_cancelled`] holds. A task inside
+    /// a poll runs to the poll's end; one that has ended keeps its result.
+    #[doc(alias = "cancel_work")]
+    pub fn abort(&self) {
+        abort(self.meta());
+    }
+
+    /// Whether the task has ended; its destructors have run then.
+    pub fn is_finished(&self) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Held::Own(cell) => cell.0.as_ref().is_none_or(FallibleTask::is_finished),
+            Held::Shared(cell) => {
+                let cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+                cell.0.as_ref().is_none_or(FallibleTask::is_finished)
+            }
+        }
+    }
+
+    /// Waits on the calling thread, which counts as sleeping: if it is a worker, another takes
+    /// its lane over first.
+    ///
+    /// # Errors
+    /// As for awaiting the handle.
+    pub fn wait(self) -> Result<T, JoinError> {
+        block::block_on(self)
+    }
+
+    /// Waits on the calling thread, for at most `limit`; then gives the handle back.
+    ///
+    /// # Errors
+    /// The handle, if the task has not ended in time.
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, JoinHandle<T>> {
+        match block::block_on_timeout(&mut self, limit) {
+            Some(result) => Ok(result),
+            None => Err(self),
+        }
+    }
+
+    /// Aborts the task when the returned handle is dropped.
+    pub fn abort_on_drop(self) -> AbortOnDrop<T> {
+        AbortOnDrop(self)
+    }
+}
+
+impl<T: Send + 'static> JoinHandle<T> {
+    /// A handle that can only abort.
+    pub fn abort_handle(&self) -> AbortHandle {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = match &mut *held {
+            Held::Shared(shared) => Arc::clone(shared),
+            Held::Own(cell) => {
+                let shared = Arc::new(Mutex::new(Cell(cell.0.take())));
+                *held = Held::Shared(Arc::clone(&shared));
+                shared
+            }
+        };
+        AbortHandle { meta: self.meta, _keep: shared }
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = match self.held.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Held::Own(cell) => poll_cell(cell, cx),
+            Held::Shared(cell) => {
+                poll_cell(&mut cell.lock().unwrap_or_else(PoisonError::into_inner), cx)
+            }
+        };
+        polled.map(|guarded| match guarded.map(Guarded::into_inner) {
+            Some(Outcome::Returned(value)) => Ok(value),
+            Some(Outcome::Panicked(payload)) => Err(JoinError::panicked(payload)),
+            Some(Outcome::Cancelled) => Err(JoinError(Kind::Cancelled)),
+            None if self.meta().is_rejected() => Err(JoinError(Kind::Rejected)),
+            None => Err(JoinError(Kind::Cancelled)),
+        })
+    }
+}
+
+/// Polls the cell's handle.
+fn poll_cell<T>(
+    cell: &mut Cell<T>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Guarded<Outcome<T>>>> {
+    let task = cell.0.as_mut().expect("a join handle is not polled after it was ready");
+    Pin::new(task).poll(cx)
+}
+
+/// Asks a task to stop.
+fn abort(meta: &Meta) {
+    if let Some(slot) = meta.abort.request() {
+        registry::wake(slot);
+    }
+}
+
+/// Aborts a task, and knows nothing of its result.
+#[derive(Clone)]
+pub struct AbortHandle {
+    meta: NonNull<Meta>,
+    /// Keeps the task's allocation.
+    _keep: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: `meta` stands for a `&Meta`, which is `Sync`.
+unsafe impl Send for AbortHandle {}
+// SAFETY: as above.
+unsafe impl Sync for AbortHandle {}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").finish_non_exhaustive()
+    }
+}
+
+impl AbortHandle {
+    /// As [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        // SAFETY: `_keep` holds the cell's handle, which keeps the task's allocation alive.
+        abort(unsafe { self.meta.as_ref() });
+    }
+}
+
+/// A join handle whose drop aborts the task.
+#[derive(Debug)]
+#[must_use = "dropping it aborts the task"]
+pub struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// Why a task gave no result.
+pub struct JoinError(Kind);
+
+/// The reasons.
+enum Kind {
+    /// It panicked. The mutex makes the error `Sync`.
+    Panicked(Mutex<Payload>),
+    /// It was aborted, or dropped by a shutdown.
+    Cancelled,
+    /// Its queue was closed or full.
+    Rejected,
+}
+
+impl JoinError {
+    /// From a panic's payload.
+    fn panicked(payload: Payload) -> JoinError {
+        JoinError(Kind::Panicked(Mutex::new(payload)))
+    }
+
+    /// Whether the task panicked, in its body or in a destructor.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.0, Kind::Panicked(_))
+    }
+
+    /// Whether the task was aborted, or dropped by a shutdown.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0, Kind::Cancelled)
+    }
+
+    /// Whether the queue did not accept the task: it was closed, draining, or full.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.0, Kind::Rejected)
+    }
+
+    /// The payload of the panic.
+    ///
+    /// # Errors
+    /// The error itself, if it was no panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
+        match self.0 {
+            Kind::Panicked(payload) => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
+            other => Err(JoinError(other)),
+        }
+    }
+
+    /// The payload of the panic, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    /// If the error is no panic; ask [`JoinError::is_panic`] first.
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        self.try_into_panic().expect("`into_panic` wants an error for which `is_panic` holds")
+    }
+
+    /// What the panic said, if it said it with text.
+    fn panic_text(&self) -> Option<String> {
+        let Kind::Panicked(payload) = &self.0 else {
+            return None;
+        };
+        let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = payload.downcast_ref::<&'static str>().map(|s| (*s).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Panicked(_) => match self.panic_text() {
+                Some(text) => write!(f, "the task panicked: {text}"),
+                None => f.write_str("the task panicked"),
+            },
+            Kind::Cancelled => f.write_str("the task was aborted before it returned"),
+            Kind::Rejected => {
+                f.write_str("the queue did not accept the task: it is closed, draining or full")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
