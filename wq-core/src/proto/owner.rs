@@ -38,8 +38,9 @@ const BLOCKING: u64 = 1 << 21;
 const REVOKED: u64 = 1 << 22;
 /// With REVOKED: somebody touches the queue, and only that one may change the word.
 const STEALING: u64 = 1 << 23;
-/// First bit of the epoch, which rises each time that the word is spoiled. 40 bits: a taker
-/// would have to sleep through exactly that many attempts to mistake a word for its own.
+/// First bit of the epoch, which rises each time that the word is spoiled, and once more when
+/// the lane changes hands. 40 bits: a taker would have to sleep through exactly that many
+/// attempts to mistake a word for its own.
 const EPOCH_ONE: u64 = 1 << 24;
 /// Worker and flags, which decide; the epoch only tells one spoiled word from another.
 const LOW: u64 = EPOCH_ONE - 1;
@@ -58,9 +59,10 @@ impl OwnerView {
         (self.0 & WORKER_MASK) as WorkerId
     }
 
-    /// The count of changes of hands so far.
-    pub(crate) fn epoch(self) -> u64 {
-        self.0 / EPOCH_ONE
+    /// Whether this word is older than the one that `token` stands for.
+    pub(crate) fn is_before(self, token: Token) -> bool {
+        // Signed distance: right even when the epoch wraps.
+        ((self.0 & !LOW).wrapping_sub(token.0 & !LOW) as i64) < 0
     }
 
     /// Nobody holds the lane.
@@ -102,7 +104,12 @@ impl OwnerView {
 pub(crate) struct Token(u64);
 
 impl Token {
-    /// The count of changes of hands that made this token.
+    /// The token of `worker` for a change of hands with number `epoch`.
+    pub(crate) fn new(epoch: u64, worker: WorkerId) -> Token {
+        Token(epoch * EPOCH_ONE | u64::from(worker))
+    }
+
+    /// The number of the change of hands that made this token.
     pub(crate) fn epoch(self) -> u64 {
         self.0 / EPOCH_ONE
     }
@@ -344,6 +351,6 @@ impl OwnerView {
             worker != 0 && worker <= MAX_WORKER_ID,
             "a lane goes to a real worker"
         );
-        Token(self.0 & !LOW | u64::from(worker))
+        Token((self.0 & !LOW).wrapping_add(EPOCH_ONE) | u64::from(worker))
     }
 }
