@@ -18,7 +18,10 @@ pub(crate) struct AbortWord {
 impl AbortWord {
     /// No request, no slot.
     pub(crate) fn new() -> AbortWord {
-        AbortWord { requested: AtomicU32::new(0), slot: AtomicU32::new(NO_SLOT) }
+        AbortWord {
+            requested: AtomicU32::new(0),
+            slot: AtomicU32::new(NO_SLOT),
+        }
     }
 
     /// Asks the task to stop. The slot under which to wake it, if it has suspended.

@@ -2,75 +2,92 @@
 //!
 //! A taker offers before the lane changes hands (a taker frozen after the change leaves a worker
 //! that any later kick can wake), and withdraws if the lane refuses. The spare consumes the offer
-//! when the lane's word shows the offered token, or a later epoch (given and lost again before
-//! it woke). Consuming and withdrawing are one exchange each on the same word, so a spare goes
-//! back to the stack once. Model: `docs/memory-ordering.md`, "Assignment".
+//! once the lane's word has reached the offered epoch: the word names the spare, or the attempt
+//! has failed for good (or was given and lost again before the spare woke). Consuming and
+//! withdrawing are one exchange each on the same word, so a spare goes back to the stack once.
+//! One word holds the whole offer, and no two attempts on a lane have an epoch in common, so that
+//! an exchange never meets a later offer. Proof and model: `docs/memory-ordering.md`, "Assignment".
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 use super::owner::{OwnerView, Token, WorkerId};
 
+/// Bits that hold the lane's index plus one; the token's epoch is above.
+const LANE_BITS: u32 = 24;
+
 /// What a spare's look at its offer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "a spare that lost its offer must go back to the stack"]
 pub(crate) enum Offer {
     /// Nothing is offered, or the lane has not changed hands yet: sleep on.
     None,
     /// The lane with this index is the spare's.
     Lane(u32, Token),
-    /// It was given and lost again; the spare must put itself back on the stack.
+    /// It was refused, or given and lost again; the spare must put itself back on the stack.
     Lost,
 }
 
-/// The offer word of one worker.
+/// The offer word of one worker; 0 is no offer.
 #[derive(Debug)]
-pub(crate) struct Assignment {
-    token: AtomicU64,
-    lane: AtomicU32,
-}
+pub(crate) struct Assignment(AtomicU64);
 
 impl Assignment {
     /// No offer.
     pub(crate) fn new() -> Assignment {
-        Assignment { token: AtomicU64::new(0), lane: AtomicU32::new(0) }
+        Assignment(AtomicU64::new(0))
     }
 
     /// Offers the lane with index `lane`; the caller has claimed the spare.
     pub(crate) fn offer(&self, lane: u32, token: Token) {
-        // Relaxed: published by the store below.
-        self.lane.store(lane, Ordering::Relaxed);
         // Release: pairs with the Acquire in `look`.
-        self.token.store(token.to_raw(), Ordering::Release);
+        self.0.store(pack(lane, token), Ordering::Release);
     }
 
     /// Takes an offer back. True: the caller must put the spare back on the stack.
-    pub(crate) fn withdraw(&self, token: Token) -> bool {
+    pub(crate) fn withdraw(&self, lane: u32, token: Token) -> bool {
         // Relaxed: decides only who cleans up.
-        self.token
-            .compare_exchange(token.to_raw(), 0, Ordering::Relaxed, Ordering::Relaxed)
+        self.0
+            .compare_exchange(pack(lane, token), 0, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
     /// The spare looks whether it got a lane. `view_of` reads the owner word of a lane.
     pub(crate) fn look(&self, me: WorkerId, view_of: impl Fn(u32) -> OwnerView) -> Offer {
         // Acquire: pairs with the Release in `offer`.
-        let raw = self.token.load(Ordering::Acquire);
-        let Some(token) = Token::from_raw(raw) else {
+        let word = self.0.load(Ordering::Acquire);
+        if word == 0 {
             return Offer::None;
-        };
-        // Relaxed: stored before the token, which was acquired.
-        let lane = self.lane.load(Ordering::Relaxed);
+        }
+        let (lane, token) = unpack(word, me);
         let view = view_of(lane);
-        if view.epoch() < token.epoch() {
+        if view.is_before(token) {
             return Offer::None;
         }
         // Relaxed: as in `withdraw`.
-        if self.token.compare_exchange(raw, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if self
+            .0
+            .compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+        {
             return Offer::None;
         }
-        if view.epoch() == token.epoch() && view.worker() == me {
+        // Not the epoch: a thief or another taker may be at the word already.
+        if view.worker() == me {
             Offer::Lane(lane, token)
         } else {
             Offer::Lost
         }
     }
+}
+
+/// The word that offers `lane` under `token`; the spare knows its own number.
+fn pack(lane: u32, token: Token) -> u64 {
+    debug_assert!(lane + 1 < 1 << LANE_BITS, "a lane's index fits its field");
+    token.epoch() << LANE_BITS | u64::from(lane + 1)
+}
+
+/// What `word` offers to `me`.
+fn unpack(word: u64, me: WorkerId) -> (u32, Token) {
+    let lane = (word & ((1 << LANE_BITS) - 1)) as u32 - 1;
+    (lane, Token::new(word >> LANE_BITS, me))
 }

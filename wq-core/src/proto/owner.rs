@@ -1,18 +1,29 @@
 //! Who may run a lane: the owner word, the section mark, and how a lane changes hands.
 //!
-//! A lane's queue is plain memory. The worker whose token stands in the owner word may touch it,
-//! inside a *section*: it marks itself inside, looks whether the word is still its token, works,
-//! and unmarks. Whoever takes the lane away first spoils the word (REVOKED), then fences all
-//! threads, then looks at the victim's mark: nothing inside means that nobody will get inside.
+//! A lane's queue is plain memory. The worker that stands in the owner word may touch it, inside
+//! a *section*: it marks itself inside, looks whether the word still names it and nothing else,
+//! works, and unmarks. Whoever wants the lane first spoils the word (REVOKED), then fences all
+//! threads, then looks at the victim's mark: nothing inside means that nobody will get inside
+//! while this spoiled word stands.
+//!
+//! A spoiled word is a claim, not a lock. Its maker may freeze for ever (the spotter runs at idle
+//! priority), so the owner that comes back takes the word back, and a monitor spoils it anew. Each
+//! spoiling raises the epoch, so that a late taker's exchange fails. Only the one who wants to
+//! touch the queue itself, a thief, makes its claim a lock (STEALING), which others wait for; the
+//! spotter never does that.
 //!
 //! Invariant: at most one thread is between a successful [`Owner::enter`] and the matching
-//! [`Mark::leave`], or holds a [`Revoked`], and it sees all that its predecessors did.
+//! [`Mark::leave`], or holds a [`Held`], and it sees all that its predecessors did.
 //! Proof and models: `docs/memory-ordering.md`, "Lane ownership".
+
+pub(crate) mod taking;
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::spin_hint;
 
 use super::asym;
+
+pub(crate) use taking::Refused;
 
 /// Number of a worker within its System; 0 stands for nobody.
 pub(crate) type WorkerId = u32;
@@ -23,19 +34,19 @@ const WORKER_MASK: u64 = (1 << 20) - 1;
 const PARKED: u64 = 1 << 20;
 /// The owner said that it is about to block: the lane may be taken without looking further.
 const BLOCKING: u64 = 1 << 21;
-/// Somebody is taking the lane, or steals from it; only that one may change the word.
+/// Somebody wants the lane; the owner may still take it back.
 const REVOKED: u64 = 1 << 22;
-/// First bit of the epoch, which rises at each change of hands.
+/// With REVOKED: somebody touches the queue, and only that one may change the word.
+const STEALING: u64 = 1 << 23;
+/// First bit of the epoch, which rises each time that the word is spoiled, and once more when
+/// the lane changes hands. 40 bits: a taker would have to sleep through exactly that many
+/// attempts to mistake a word for its own.
 const EPOCH_ONE: u64 = 1 << 24;
+/// Worker and flags, which decide; the epoch only tells one spoiled word from another.
+const LOW: u64 = EPOCH_ONE - 1;
 
 /// Largest worker number that an owner word can hold.
 pub(crate) const MAX_WORKER_ID: WorkerId = WORKER_MASK as WorkerId;
-
-/// Looks at a victim's mark before a take-over is refused as busy.
-#[cfg(not(loom))]
-const BUSY_LOOKS: u32 = 200;
-#[cfg(loom)]
-const BUSY_LOOKS: u32 = 1;
 
 /// A value of the owner word, decoded by questions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,9 +59,10 @@ impl OwnerView {
         (self.0 & WORKER_MASK) as WorkerId
     }
 
-    /// The count of changes of hands so far.
-    pub(crate) fn epoch(self) -> u64 {
-        self.0 / EPOCH_ONE
+    /// Whether this word is older than the one that `token` stands for.
+    pub(crate) fn is_before(self, token: Token) -> bool {
+        // Signed distance: right even when the epoch wraps.
+        ((self.0 & !LOW).wrapping_sub(token.0 & !LOW) as i64) < 0
     }
 
     /// Nobody holds the lane.
@@ -68,9 +80,14 @@ impl OwnerView {
         self.0 & BLOCKING != 0
     }
 
-    /// A take-over or a theft is under way.
+    /// A take-over or a theft is under way, or its maker has stopped in the middle.
     pub(crate) fn is_revoked(self) -> bool {
         self.0 & REVOKED != 0
+    }
+
+    /// A thief is at the queue and will be done in a moment.
+    pub(crate) fn is_stealing(self) -> bool {
+        self.0 & STEALING != 0
     }
 
     /// The holder is (as far as the word tells) running items.
@@ -79,12 +96,20 @@ impl OwnerView {
     }
 }
 
-/// Proof that its bearer was made owner of a lane, good until the lane's epoch rises.
+/// Proof that its bearer was made owner of a lane, good until another worker is.
+///
+/// It is the bearer's number that counts, not the epoch: a word can name a worker again only
+/// after that worker went back to the spares, by which it gave up every earlier token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Token(u64);
 
 impl Token {
-    /// The count of changes of hands that made this token.
+    /// The token of `worker` for a change of hands with number `epoch`.
+    pub(crate) fn new(epoch: u64, worker: WorkerId) -> Token {
+        Token(epoch * EPOCH_ONE | u64::from(worker))
+    }
+
+    /// The number of the change of hands that made this token.
     pub(crate) fn epoch(self) -> u64 {
         self.0 / EPOCH_ONE
     }
@@ -97,6 +122,12 @@ impl Token {
     /// The reverse of [`Token::to_raw`]; `None` for 0.
     pub(crate) fn from_raw(raw: u64) -> Option<Token> {
         (raw != 0).then_some(Token(raw))
+    }
+
+    /// The lower half of the word while the bearer runs items.
+    #[inline(always)]
+    fn low(self) -> u64 {
+        self.0 & LOW
     }
 }
 
@@ -122,7 +153,7 @@ impl Mark {
     #[inline(always)]
     pub(crate) fn shield(&self) {
         // Relaxed: ordered before what follows by the fence, which pairs with `asym::heavy` of
-        // the one who frees.
+        // the one who frees, or of the one who takes the lane.
         self.0.store(1, Ordering::Relaxed);
         asym::light();
     }
@@ -132,15 +163,6 @@ impl Mark {
         // Acquire: pairs with the Release in `leave`.
         self.0.load(Ordering::Acquire) != 0
     }
-}
-
-/// Why a lane was not handed over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
-    /// The word is no longer the one that the caller saw.
-    Changed,
-    /// The victim is inside a section; try again later, never wait for it.
-    Busy,
 }
 
 /// The owner word of one lane.
@@ -161,25 +183,39 @@ impl Owner {
         OwnerView(self.0.load(Ordering::Acquire))
     }
 
-    /// Begins a section: true if `token` still holds the lane. On false no section began.
+    /// Begins a section: true if `token` still holds the lane. On false no section began; ask
+    /// [`Owner::only_revoked`] whether to try again. A taker that has not finished loses.
     #[inline(always)]
     pub(crate) fn enter(&self, mark: &Mark, token: Token) -> bool {
-        // Relaxed: the fence below orders it before the look at the word; pairs with
-        // `asym::heavy` in `revoke`.
-        mark.0.store(1, Ordering::Relaxed);
-        asym::light();
-        // Acquire: pairs with the Release of a thief that gives the word back.
-        if self.0.load(Ordering::Acquire) == token.0 {
+        self.try_enter(mark, token) || (self.take_back(token) && self.try_enter(mark, token))
+    }
+
+    /// Begins a section if the word names the bearer of `token` and carries no flag.
+    #[inline(always)]
+    fn try_enter(&self, mark: &Mark, token: Token) -> bool {
+        mark.shield();
+        // Acquire: pairs with the Release of a thief that gives the word back, and of the taker
+        // that handed the lane over.
+        if self.0.load(Ordering::Acquire) & LOW == token.low() {
             return true;
         }
         mark.leave();
         false
     }
 
-    /// Whether the bearer of `token` should try again soon: a thief is about to give back.
+    /// Undoes an unfinished take-over: the owner is here, so it was not blocked for long.
+    #[cold]
+    fn take_back(&self, token: Token) -> bool {
+        // Acquire: pairs with the Release of a thief's give-back before the word was spoiled.
+        self.change(token.low() | REVOKED, token.low(), Ordering::Acquire)
+    }
+
+    /// Whether a failed [`Owner::enter`] is to be tried again: the lane is not lost, somebody
+    /// else was at the word. A thief gives it back soon.
     pub(crate) fn only_revoked(&self, token: Token) -> bool {
         // Relaxed: a hint; the retried `enter` synchronises.
-        self.0.load(Ordering::Relaxed) == token.0 | REVOKED
+        let word = self.0.load(Ordering::Relaxed);
+        word & LOW & !(REVOKED | STEALING) == token.low()
     }
 
     /// The owner announces that it sleeps. False: somebody is at the word, look again.
@@ -187,15 +223,7 @@ impl Owner {
     pub(crate) fn announce_park(&self, token: Token) -> bool {
         // AcqRel: Release publishes the queue to whoever vacates or takes later; Acquire pairs
         // with a thief's give-back.
-        let parked = self
-            .0
-            .compare_exchange(
-                token.0,
-                token.0 | PARKED,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok();
+        let parked = self.change(token.low(), token.low() | PARKED, Ordering::AcqRel);
         // SeqCst: the announcement before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
         parked
@@ -205,34 +233,27 @@ impl Owner {
     /// be on the way), and the word holds the plain token again.
     pub(crate) fn cancel_park(&self, token: Token) -> bool {
         // Acquire: pairs with the Release of a pusher that cleared the flag.
-        self.0
-            .compare_exchange(
-                token.0 | PARKED,
-                token.0,
-                Ordering::Acquire,
-                Ordering::Acquire,
-            )
-            .is_ok()
+        self.change(token.low() | PARKED, token.low(), Ordering::Acquire)
     }
 
     /// Whether the sleeping owner is still announced as parked.
     pub(crate) fn still_parked(&self, token: Token) -> bool {
         // Acquire: pairs with the Release in `claim_wake`.
-        self.0.load(Ordering::Acquire) == token.0 | PARKED
+        self.0.load(Ordering::Acquire) & LOW == token.low() | PARKED
     }
 
     /// The word as seen by one who has just published work for this lane.
     #[inline]
     pub(crate) fn notice(&self) -> OwnerView {
-        // SeqCst: the publication before the look; pairs with the fence in `announce_park` and
-        // in `announce_blocking`.
+        // SeqCst: the publication before the look; pairs with the fence in `announce_park`,
+        // `vacate`, `announce_blocking` and `give_back`.
         fence(Ordering::SeqCst);
         self.view()
     }
 
     /// Claims the duty of waking the parked owner. At most one caller gets the worker's number.
     pub(crate) fn claim_wake(&self, seen: OwnerView) -> Option<WorkerId> {
-        if !seen.is_parked() || seen.is_revoked() {
+        if !seen.is_parked() {
             return None;
         }
         // Release: pairs with the Acquire in `cancel_park`, `still_parked`.
@@ -248,16 +269,28 @@ impl Owner {
     }
 
     /// A parked owner gives the lane up. False: it was woken meanwhile and must look again.
+    /// On true the caller must look at the inbox once more: there may be nobody else to do it.
     pub(crate) fn vacate(&self, token: Token) -> bool {
-        let next = (token.0 & !WORKER_MASK).wrapping_add(EPOCH_ONE);
-        // Release: pairs with the Acquire in `view` of the next taker.
-        let vacated = self
-            .0
-            .compare_exchange(token.0 | PARKED, next, Ordering::Release, Ordering::Relaxed)
-            .is_ok();
+        // Release: pairs with the Acquire in `view` and `occupy` of the next taker.
+        let vacated = self.change(token.low() | PARKED, 0, Ordering::Release);
         // SeqCst: the vacancy before the leaver's last look at the inbox; pairs with `notice`.
         fence(Ordering::SeqCst);
         vacated
+    }
+
+    /// Makes `worker` the owner of a lane that nobody holds, in one step. `None`: somebody else
+    /// was faster. `worker` must be the caller, or claimed by it from the spares.
+    pub(crate) fn occupy(&self, seen: OwnerView, worker: WorkerId) -> Option<Token> {
+        if seen.0 & LOW != 0 {
+            return None;
+        }
+        let token = seen.token_for(worker);
+        // AcqRel: Acquire pairs with the Release in `vacate`; Release passes that on to the new
+        // owner, if it is not the caller.
+        self.0
+            .compare_exchange(seen.0, token.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+            .then_some(token)
     }
 
     /// The owner declares that it blocks. False: the lane is being taken, or is lost already.
@@ -265,116 +298,59 @@ impl Owner {
     pub(crate) fn announce_blocking(&self, token: Token) -> bool {
         // Release: a taker skips the fence of `revoke` for a declared block, so this publishes
         // the owner's last section; pairs with the Acquire in `revoke`.
-        let declared = self
-            .0
-            .compare_exchange(
-                token.0,
-                token.0 | BLOCKING,
-                Ordering::Release,
-                Ordering::Relaxed,
-            )
-            .is_ok();
+        let declared = self.change(token.low(), token.low() | BLOCKING, Ordering::Release);
         // SeqCst: the declaration before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
         declared
     }
 
-    /// The block is over. True: the lane is still the caller's.
+    /// The block is over. True: the lane is still the caller's. An unfinished taker loses.
     pub(crate) fn end_blocking(&self, token: Token) -> bool {
+        let declared = token.low() | BLOCKING;
         loop {
-            // Acquire: pairs with a taker's give-back after a failed attempt.
-            match self.0.compare_exchange(
-                token.0 | BLOCKING,
-                token.0,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                // A taker looks for a spare worker this very moment: it takes or gives back.
-                Err(now) if now == token.0 | BLOCKING | REVOKED => spin_hint(),
-                Err(_) => return false,
+            // Acquire: pairs with the Release of a thief that gave back.
+            if self.change(declared, token.low(), Ordering::Acquire)
+                || self.change(declared | REVOKED, token.low(), Ordering::Acquire)
+            {
+                return true;
             }
-        }
-    }
-
-    /// Takes the lane from whom `seen` names, whose mark is `victim` (`None` for a vacant lane).
-    /// After `Ok` only the bearer of the [`Revoked`] may touch the queue or the word.
-    pub(crate) fn revoke(
-        &self,
-        seen: OwnerView,
-        victim: Option<&Mark>,
-    ) -> Result<Revoked<'_>, Refused> {
-        if seen.is_revoked() || seen.is_parked() {
-            return Err(Refused::Changed);
-        }
-        // Acquire: pairs with the Release of whoever wrote the word (a blocker, a leaver, a
-        // giver-back). Release is not needed: nobody reads data through a spoiled word.
-        self.0
-            .compare_exchange(
-                seen.0,
-                seen.0 | REVOKED,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
-            .map_err(|_| Refused::Changed)?;
-        let revoked = Revoked { owner: self, seen };
-        let Some(victim) = victim else {
-            return Ok(revoked);
-        };
-        if seen.is_blocking() {
-            // The victim stands outside: it declared the block after its last section, and it
-            // enters none before it has taken the declaration back, which REVOKED forbids.
-            return Ok(revoked);
-        }
-        // The spoiled word before the look at the mark; pairs with `asym::light` in `enter`.
-        asym::heavy();
-        for _ in 0..BUSY_LOOKS {
-            if !victim.is_inside() {
-                return Ok(revoked);
+            // Relaxed: a hint; the next exchange synchronises.
+            let word = self.0.load(Ordering::Relaxed);
+            if word & LOW & !(REVOKED | STEALING) != declared {
+                return false;
             }
+            // A thief copies a few words out of the queue, or a taker gave up just now.
             spin_hint();
         }
-        revoked.give_back();
-        Err(Refused::Busy)
+    }
+
+    /// Replaces worker and flags `from` by `to`, whatever the epoch. False: they are others.
+    fn change(&self, from: u64, to: u64, success: Ordering) -> bool {
+        // Relaxed: only the value is needed; a stale one fails the exchange, and the caller has
+        // itself seen the word change to what it asks for.
+        let mut word = self.0.load(Ordering::Relaxed);
+        while word & LOW == from {
+            let next = word & !LOW | to;
+            // Relaxed on failure: the value alone decides.
+            match self
+                .0
+                .compare_exchange_weak(word, next, success, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 }
 
-/// The exclusive right over a lane whose owner word is spoiled. Must be ended by one of its
-/// methods: a spoiled word that stays would stop the lane.
-#[derive(Debug)]
-#[must_use = "a revoked lane stands still until it is handed over or given back"]
-pub(crate) struct Revoked<'a> {
-    owner: &'a Owner,
-    seen: OwnerView,
-}
-
-impl Revoked<'_> {
-    /// The worker that lost, or lends, the lane.
-    pub(crate) fn victim(&self) -> WorkerId {
-        self.seen.worker()
-    }
-
-    /// The token that [`Revoked::hand_over`] to `worker` will make valid.
-    pub(crate) fn next_token(&self, worker: WorkerId) -> Token {
+impl OwnerView {
+    /// The token that makes `worker` the owner in place of whom this word names.
+    fn token_for(self, worker: WorkerId) -> Token {
         debug_assert!(
             worker != 0 && worker <= MAX_WORKER_ID,
             "a lane goes to a real worker"
         );
-        let epoch = self.seen.0 & !(EPOCH_ONE - 1);
-        Token(epoch.wrapping_add(EPOCH_ONE) | u64::from(worker))
-    }
-
-    /// Makes `worker` the owner.
-    pub(crate) fn hand_over(self, worker: WorkerId) -> Token {
-        let token = self.next_token(worker);
-        // Release: the new owner's Acquire in `enter` sees the queue as the taker left it.
-        self.owner.0.store(token.0, Ordering::Release);
-        token
-    }
-
-    /// Leaves the lane to whom it belonged.
-    pub(crate) fn give_back(self) {
-        // Release: pairs with the Acquire in `enter`; the owner sees what a thief took.
-        self.owner.0.store(self.seen.0, Ordering::Release);
+        Token((self.0 & !LOW).wrapping_add(EPOCH_ONE) | u64::from(worker))
     }
 }

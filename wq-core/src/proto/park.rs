@@ -30,7 +30,11 @@ impl Parker {
     /// may return without one.
     pub(crate) fn park(&self, limit: Option<Duration>) {
         // Acquire: pairs with the Release in `unpark`.
-        if self.0.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_err() {
+        if self
+            .0
+            .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
+            .is_err()
+        {
             // There is a token, and only the owner takes it. Acquire: a later waker's too.
             self.0.swap(EMPTY, Ordering::Acquire);
             return;
