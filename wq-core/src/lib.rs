@@ -6,5 +6,7 @@ mod cpuset;
     expect(dead_code, reason = "the engine that calls these is to come")
 )]
 mod os;
+mod topology;
 
 pub use self::cpuset::{CpuListError, CpuSet};
+pub use self::topology::{AffinityScope, AffinityScopeError, FakeSpec, Topology};
