@@ -28,7 +28,9 @@ pub(crate) struct Current {
     /// Slot of the lane that it held last, and the token; `None` once it knows that it lost it.
     lane: Cell<Option<(usize, Token)>>,
     /// The item that it runs.
-    item: Cell<Option<(QueueRef, NonNull<Meta>)>>,
+    item: Cell<Option<QueueRef>>,
+    /// Its metadata, until it has ended.
+    meta: Cell<Option<NonNull<Meta>>>,
     /// How that item ended, if it has.
     ended: Cell<Option<EndKind>>,
     /// Blocking sections that the item is inside.
@@ -49,6 +51,7 @@ impl Current {
             worker,
             lane: Cell::new(None),
             item: Cell::new(None),
+            meta: Cell::new(None),
             ended: Cell::new(None),
             blocking_depth: Cell::new(0),
         }
@@ -92,27 +95,29 @@ impl Current {
     /// The queue of the item that runs here.
     #[inline(always)]
     pub(crate) fn queue(&self) -> Option<QueueRef> {
-        self.item.get().map(|(queue, _)| queue)
+        self.item.get()
     }
 
     /// The metadata of the item that runs here.
     #[inline(always)]
     pub(crate) fn meta(&self) -> Option<&Meta> {
-        let (_, meta) = self.item.get()?;
-        // SAFETY: `set_item` is called with an item whose entry is consumed only after
-        // `clear_item`, or whose end was noted (`note_end`), which forgets the item.
+        let meta = self.meta.get()?;
+        // SAFETY: the worker runs the item's entry, which keeps the metadata until the item has
+        // ended; `note_end` forgets it before that, and `clear_item` after the run.
         Some(unsafe { meta.as_ref() })
     }
 
     /// An item is about to be polled or dropped.
     #[inline(always)]
     pub(crate) fn set_item(&self, queue: QueueRef, meta: &Meta) {
-        self.item.set(Some((queue, NonNull::from(meta))));
+        self.item.set(Some(queue));
+        self.meta.set(Some(NonNull::from(meta)));
         self.ended.set(None);
     }
 
     /// The item ends: its future and what it captured are gone.
     pub(crate) fn note_end(&self, kind: EndKind) {
+        self.meta.set(None);
         self.ended.set(Some(kind));
     }
 
@@ -120,6 +125,7 @@ impl Current {
     #[inline(always)]
     pub(crate) fn clear_item(&self) -> Option<EndKind> {
         self.item.set(None);
+        self.meta.set(None);
         self.ended.take()
     }
 }

@@ -17,7 +17,8 @@ use crate::list::List;
 use crate::policy::Share;
 use crate::pool::Pool;
 use crate::proto::inbox::Inbox;
-use crate::proto::owner::{Mark, Owner, OwnerView, Revoked, Token};
+use crate::proto::owner::taking::Held;
+use crate::proto::owner::{Mark, Owner, OwnerView, Token};
 use crate::queue::Ended;
 
 pub(crate) use queue::{LaneQueue, Place};
@@ -67,7 +68,7 @@ pub(crate) struct Lane {
     pub(crate) owner: CachePadded<Owner>,
     /// The door for everybody else.
     pub(crate) inbox: CachePadded<Inbox>,
-    /// What waits. Touched inside sections, or by the bearer of a [`Revoked`].
+    /// What waits. Touched inside sections, or by the bearer of a [`Held`].
     queue: CachePadded<UnsafeCell<LaneQueue>>,
     /// Length of the queue as of the last section; a hint for others.
     waiting: CachePadded<AtomicU32>,
@@ -178,9 +179,9 @@ impl Lane {
         taken.unwrap_or(List::new())
     }
 
-    /// Takes half of what waits, on behalf of another lane, from a lane that was revoked.
-    pub(crate) fn rob(&self, _right: &Revoked<'_>) -> List<Entry> {
-        // SAFETY: the bearer of a `Revoked` of this lane alone touches the queue.
+    /// Takes half of what waits, on behalf of another lane, from a lane that is held.
+    pub(crate) fn rob(&self, _right: &Held<'_>) -> List<Entry> {
+        // SAFETY: the bearer of a `Held` of this lane alone touches the queue.
         let queue = unsafe { &mut *self.queue.get() };
         let taken = queue.give_half();
         // Relaxed: a hint.

@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     pub(crate) parker: Parker,
     /// It waits for an assignment (true), or works (false). A hint for kicks.
     pub(crate) waits: AtomicBool,
+    /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
+    pub(crate) placed: AtomicBool,
     /// Kernel thread id.
     tid: AtomicI32,
     /// The state file of the thread, opened at the first look.
@@ -58,6 +60,7 @@ impl Worker {
             assignment: Assignment::new(),
             parker: Parker::new(),
             waits: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
             probe: OnceLock::new(),
             displaced_ns: AtomicU64::new(0),

@@ -8,7 +8,6 @@ mod futex;
 
 use std::cell::Cell;
 use std::io;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering, fence};
 use std::time::{Duration, Instant};
@@ -156,11 +155,6 @@ pub(crate) fn cgroup_cpu_quota() -> Option<f64> {
     None
 }
 
-/// Quotas are not known here, whatever the file tree says.
-pub(crate) fn cgroup_cpu_quota_in(_root: &Path) -> Option<f64> {
-    None
-}
-
 /// What on Linux looks at another thread; here there never is one.
 #[derive(Debug)]
 pub(crate) struct ThreadProbe(std::convert::Infallible);
@@ -179,11 +173,11 @@ impl ThreadProbe {
     pub(crate) fn look(&self) -> ThreadState {
         match self.0 {}
     }
-}
 
-/// Threads cannot be looked at here: always `Unknown`.
-pub(crate) fn look_once(_tid: Tid) -> ThreadState {
-    ThreadState::Unknown
+    /// Threads cannot be looked at here: always `Unknown`.
+    pub(crate) fn look_once(_tid: Tid) -> ThreadState {
+        ThreadState::Unknown
+    }
 }
 
 /// Always `None`: blocking is seen by marks and clocks only.

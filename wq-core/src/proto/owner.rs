@@ -346,7 +346,7 @@ impl Owner {
 
 impl OwnerView {
     /// The token that makes `worker` the owner in place of whom this word names.
-    fn token_for(self, worker: WorkerId) -> Token {
+    pub(crate) fn token_for(self, worker: WorkerId) -> Token {
         debug_assert!(
             worker != 0 && worker <= MAX_WORKER_ID,
             "a lane goes to a real worker"

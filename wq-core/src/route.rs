@@ -1,0 +1,256 @@
+//! The way of an entry to a lane: new items, woken runs, and items that got a slot.
+//!
+//! On a worker of the right pool an entry goes into the worker's own lane by a section; from
+//! anywhere else through an inbox. Whoever brings work to a lane that nobody runs sees to it
+//! that somebody does ([`SystemInner::kick`]). All wakes go through this one door.
+
+use std::sync::Arc;
+
+use crate::current::Current;
+use crate::entry::Entry;
+use crate::lane::{Lane, Place};
+use crate::pool::Pool;
+use crate::proto::counts::Shard;
+use crate::proto::owner::OwnerView;
+use crate::queue::limit::Admission;
+use crate::queue::{QueueInner, QueueRef};
+use crate::sense::Sensor;
+use crate::system::{SystemInner, pins};
+
+/// Why an item was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The queue is closed, or drains and the item comes from outside.
+    Closed,
+    /// As many items wait as may.
+    Full,
+}
+
+/// Queues a new item; gives it back if the queue refuses.
+#[inline]
+pub(crate) fn submit(queue: QueueRef, entry: Entry) -> Result<(), (Entry, Refusal)> {
+    let q = queue.get();
+    Current::with(|current| {
+        let local = current.filter(|c| q.system.is(&c.system));
+        let chained = local.is_some_and(|c| c.queue() == Some(queue));
+        if q.is_limited() {
+            return submit_limited(queue, local, entry, chained);
+        }
+        let Some(current) = local else {
+            return submit_from_outside(q, None, entry);
+        };
+        match submit_here(q, current, entry, chained) {
+            Ok(done) => done,
+            Err(entry) => submit_from_outside(q, Some(current), entry),
+        }
+    })
+}
+
+/// Queues an item on the calling worker's own lane, in one section. `Err`: the lane is not one of
+/// the queue's, or was lost.
+#[inline]
+fn submit_here(
+    q: &QueueInner,
+    current: &Current,
+    entry: Entry,
+    chained: bool,
+) -> Result<Result<(), (Entry, Refusal)>, Entry> {
+    let home = entry.meta().lane();
+    if !Arc::ptr_eq(q.pool(home), &current.pool) {
+        return Err(entry);
+    }
+    let Some((lane, holder)) = current.holding() else {
+        return Err(entry);
+    };
+    let shard = q.shard(&current.pool, lane.index);
+    let mut waiting = Some(entry);
+    let refused = lane.section(holder, |queue| {
+        let entry = waiting.take()?;
+        match q.accept(shard, chained) {
+            Ok(colour) => {
+                entry.meta().set_colour(colour);
+                queue.push(entry, Place::Child);
+                None
+            }
+            Err(_) => Some(entry),
+        }
+    });
+    match (refused, waiting) {
+        (None, Some(entry)) => Err(entry),
+        (Some(Some(entry)), _) => Ok(Err((entry, Refusal::Closed))),
+        _ => {
+            note_waiting(current, lane);
+            Ok(Ok(()))
+        }
+    }
+}
+
+/// Queues an item of an unlimited queue through an inbox.
+fn submit_from_outside(
+    q: &QueueInner,
+    current: Option<&Current>,
+    entry: Entry,
+) -> Result<(), (Entry, Refusal)> {
+    let chained = current.and_then(Current::queue).is_some_and(|c| std::ptr::eq(c.get(), q));
+    match q.accept(Shard::Shared, chained) {
+        Ok(colour) => {
+            entry.meta().set_colour(colour);
+            push_remote(q.system.get(), q, entry, true);
+            Ok(())
+        }
+        Err(_) => Err((entry, Refusal::Closed)),
+    }
+}
+
+/// Queues an item of a limited queue: it starts if there is a slot, else it waits for one.
+fn submit_limited(
+    queue: QueueRef,
+    current: Option<&Current>,
+    entry: Entry,
+    chained: bool,
+) -> Result<(), (Entry, Refusal)> {
+    let q = queue.get();
+    let colour = match q.accept(Shard::Shared, chained) {
+        Ok(colour) => colour,
+        Err(_) => return Err((entry, Refusal::Closed)),
+    };
+    entry.meta().set_colour(colour);
+    let mut limiter = q.limiter(entry.meta().lane());
+    match limiter.admit() {
+        Admission::Active => {
+            drop(limiter);
+            start(q, current, entry);
+            Ok(())
+        }
+        Admission::Inactive => {
+            limiter.wait(entry);
+            Ok(())
+        }
+        Admission::Full => {
+            drop(limiter);
+            if q.counts.end(Shard::Shared, colour) {
+                q.check_waiters(queue);
+            }
+            Err((entry, Refusal::Full))
+        }
+    }
+}
+
+/// An item has its slot: brings it to a lane.
+pub(crate) fn start(q: &QueueInner, current: Option<&Current>, entry: Entry) {
+    match push_here(q, current, entry, Place::Worklist) {
+        Ok(()) => {}
+        Err(entry) => push_remote(q.system.get(), q, entry, true),
+    }
+}
+
+/// A run was woken (or yielded): brings it back to its pool. Called by wakers, on any thread.
+pub(crate) fn resume(entry: Entry, yielded: bool) {
+    let queue = entry.meta().queue;
+    let q = queue.get();
+    Current::with(|current| {
+        let local = current.filter(|c| q.system.is(&c.system));
+        let place = if yielded { Place::Worklist } else { Place::Slot };
+        let entry = match push_here(q, local, entry, place) {
+            Ok(()) => return,
+            Err(entry) => entry,
+        };
+        if local.is_some() {
+            push_remote(q.system.get(), q, entry, false);
+        } else {
+            // The item is in flight until it is pushed, which keeps queue and System; after the
+            // push only the pin does.
+            let _pin = pins::pin();
+            push_remote(q.system.get(), q, entry, false);
+        }
+    });
+}
+
+/// Puts an entry into the calling worker's own lane, if that is one of the queue's.
+#[inline]
+fn push_here(
+    q: &QueueInner,
+    current: Option<&Current>,
+    entry: Entry,
+    place: Place,
+) -> Result<(), Entry> {
+    let Some(current) = current else {
+        return Err(entry);
+    };
+    if !Arc::ptr_eq(q.pool(entry.meta().lane()), &current.pool) {
+        return Err(entry);
+    }
+    let Some((lane, holder)) = current.holding() else {
+        return Err(entry);
+    };
+    lane.push_local(holder, entry, place)?;
+    note_waiting(current, lane);
+    Ok(())
+}
+
+/// Work waits behind the item that runs here: if that item may block, have the lane watched.
+#[inline]
+fn note_waiting(current: &Current, lane: &Lane) {
+    if lane.waiting() == 1 && current.worker.is_in_item() && lane.spend_eagerness() {
+        current.system.arm_spotter(lane.cpu);
+    }
+}
+
+/// Brings an entry to a lane through its inbox. Nothing of the item is touched after the push.
+fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: bool) {
+    let home = entry.meta().lane();
+    let pool = q.pool(home);
+    let lane = choose_lane(system, pool, home, is_start);
+    if lane.inbox.push(entry) {
+        system.kick(pool, lane);
+    }
+}
+
+/// The lane for an entry that comes from outside: where it last ran, or (new items) on another
+/// CPU than the pusher's; a sleeping lane rather than one that is busy with dear items.
+fn choose_lane<'a>(
+    system: &SystemInner,
+    pool: &'a Pool,
+    home: usize,
+    is_start: bool,
+) -> &'a Lane {
+    let lanes = pool.lanes();
+    if lanes.len() == 1 {
+        return &lanes[0];
+    }
+    let lane = if is_start {
+        let here = system.ordinal_of_current_cpu();
+        &lanes[(here + 1) % lanes.len()]
+    } else {
+        pool.lane_at(home)
+    };
+    if lane.is_costly() && lane.view().is_running() {
+        if let Some(sleeping) = pool.unused_lane(pool.slot_of(lane)) {
+            return sleeping;
+        }
+    }
+    lane
+}
+
+impl SystemInner {
+    /// Work was brought to a lane that had an empty inbox: wakes, staffs or watches it.
+    pub(crate) fn kick(&self, pool: &Pool, lane: &Lane) {
+        let seen = lane.owner.notice();
+        self.kick_seen(pool, lane, seen);
+    }
+
+    /// As [`SystemInner::kick`], with the owner word just seen.
+    pub(crate) fn kick_seen(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
+        if seen.is_parked() {
+            if let Some(worker) = lane.owner.claim_wake(seen) {
+                self.wake_holder(pool, lane, worker);
+            }
+        } else if seen.is_vacant() {
+            self.staff(pool, lane, seen);
+        } else if seen.is_blocking() && !seen.is_revoked() {
+            self.take_over(pool, lane, seen, Sensor::Marked);
+        } else if lane.spend_eagerness() {
+            self.arm_spotter(lane.cpu);
+        }
+    }
+}

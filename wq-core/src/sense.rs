@@ -1,0 +1,278 @@
+//! Hand-overs: noticing that a lane stands still, and giving it to another worker.
+//!
+//! All sensors (the spotter, siblings, the monitor, a newborn worker, a declared block) end in
+//! the same few functions, which are idempotent: whoever next sees "nobody runs, work waits" does
+//! what an earlier one may have left undone. The functions that the spotter calls take no lock
+//! and no memory.
+
+use std::sync::atomic::Ordering;
+
+use crate::lane::Lane;
+use crate::os::{self, ThreadState};
+use crate::policy;
+use crate::pool::Pool;
+use crate::proto::owner::{OwnerView, Refused, WorkerId};
+use crate::proto::spares::Claim;
+use crate::system::SystemInner;
+use crate::worker::Worker;
+
+/// Who noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sensor {
+    /// The blocking code said so.
+    Marked,
+    /// The idle spotter of the CPU.
+    Spotter,
+    /// The monitor, a sibling, or a newborn worker.
+    Monitor,
+    /// The monitor, of an item that burns CPU.
+    Hog,
+    /// A test.
+    Forced,
+}
+
+/// What a look at a lane gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// Nothing waits, or all is as it should be.
+    Fine,
+    /// The owner is blocked, but not yet for as long as the lane's grace.
+    Blocked,
+    /// The owner runs.
+    Running,
+    /// Somebody was woken or the lane was given away.
+    Acted,
+}
+
+/// A return within this time means that the hand-over was wasted, ns.
+const WASTED_WITHIN_NS: u64 = 50_000;
+/// Wasted hand-overs in a row before the grace grows.
+const WASTED_IN_A_ROW: u32 = 8;
+/// First and largest grace, ns.
+const GRACE_NS: (u64, u64) = (50_000, 1_000_000);
+
+impl SystemInner {
+    /// Looks at one lane and does what has to be done. `now_ns` and `blocked_since_ns` let the
+    /// caller wait out the lane's grace; 0 for no earlier look.
+    pub(crate) fn examine(
+        &self,
+        pool: &Pool,
+        lane: &Lane,
+        sensor: Sensor,
+        blocked_for_ns: u64,
+    ) -> Look {
+        if !lane.has_work() {
+            return Look::Fine;
+        }
+        let seen = lane.owner.notice();
+        if seen.is_parked() || seen.is_vacant() || (seen.is_blocking() && !seen.is_revoked()) {
+            self.kick_seen(pool, lane, seen);
+            return Look::Acted;
+        }
+        if seen.is_revoked() {
+            return Look::Fine;
+        }
+        let worker = self.worker(seen.worker());
+        // Relaxed: a hint; an unneeded wake-up is harmless.
+        if worker.waits.load(Ordering::Relaxed) {
+            // It was given the lane by a taker that did not come to waking it.
+            worker.parker.unpark();
+            return Look::Acted;
+        }
+        let starts = worker.starts();
+        let state = worker.look();
+        if lane.view() != seen || worker.starts() != starts {
+            return Look::Running;
+        }
+        match state {
+            ThreadState::Running | ThreadState::Unknown => Look::Running,
+            // Relaxed: a tuning value.
+            ThreadState::Blocked
+                if blocked_for_ns < lane.watch.grace_ns.load(Ordering::Relaxed) =>
+            {
+                Look::Blocked
+            }
+            ThreadState::Blocked => {
+                self.take_over(pool, lane, seen, sensor);
+                Look::Acted
+            }
+        }
+    }
+
+    /// Gives a vacant lane to a spare worker, or asks for one.
+    pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
+        let Some(spare) = self.claim_spare(pool) else {
+            self.request_worker(pool);
+            return;
+        };
+        let worker = self.worker(spare);
+        let token = seen.token_for(spare);
+        worker.assignment.offer(pool.slot_of(lane) as u32, token);
+        if lane.owner.occupy(seen, spare).is_some() {
+            self.start_holder(pool, lane, worker);
+        } else if worker.assignment.withdraw(token) {
+            self.put_back(pool, worker);
+        }
+        self.keep_reserve(pool);
+    }
+
+    /// Takes a lane from its owner, as `seen`, for a spare worker. True: it changed hands.
+    pub(crate) fn take_over(
+        &self,
+        pool: &Pool,
+        lane: &Lane,
+        seen: OwnerView,
+        sensor: Sensor,
+    ) -> bool {
+        let victim = self.worker(seen.worker());
+        let Some(spare) = self.claim_spare(pool) else {
+            self.request_worker(pool);
+            return false;
+        };
+        let worker = self.worker(spare);
+        let revoked = if seen.is_revoked() {
+            lane.owner.revoke_stale(seen, Some(&victim.mark))
+        } else {
+            lane.owner.revoke(seen, Some(&victim.mark))
+        };
+        let done = match revoked {
+            Ok(revoked) => {
+                let token = revoked.next_token(spare);
+                worker.assignment.offer(pool.slot_of(lane) as u32, token);
+                // Before the change of hands: a victim that returns at once reads it.
+                // Relaxed: a statistic.
+                victim.displaced_ns.store(os::monotonic_ns(), Ordering::Relaxed);
+                let handed = revoked.hand_over(spare).is_some();
+                if !handed && !worker.assignment.withdraw(token) {
+                    // The spare saw that the claim was lost and put itself back.
+                    return false;
+                }
+                handed
+            }
+            Err(refused) => {
+                self.stats.note_refused(refused == Refused::Busy);
+                false
+            }
+        };
+        if done {
+            self.start_holder(pool, lane, worker);
+            lane.refill_eagerness();
+            self.stats.note_hand_over(sensor);
+            self.keep_reserve(pool);
+        } else {
+            self.put_back(pool, worker);
+        }
+        done
+    }
+
+    /// Wakes a worker that was just made owner of `lane`.
+    fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
+        self.place(pool, lane, worker);
+        worker.parker.unpark();
+    }
+
+    /// Wakes a parked owner whose wake-up the caller has claimed.
+    pub(crate) fn wake_holder(&self, pool: &Pool, lane: &Lane, id: WorkerId) {
+        let worker = self.worker(id);
+        self.place(pool, lane, worker);
+        worker.parker.unpark();
+        self.poke_monitor();
+    }
+
+    /// Before a wake-up: has the sleeping worker start on the lane's CPU. It widens its mask
+    /// again as its first act, so that what user code starts may use all of the pool's CPUs.
+    fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
+        if !pool.floats() {
+            return;
+        }
+        if let Some(tid) = worker.tid() {
+            // Relaxed: read by the worker after the wake-up, which orders memory.
+            worker.placed.store(true, Ordering::Relaxed);
+            // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
+            let _ = os::set_affinity(tid, self.cpu_mask(lane.cpu));
+        }
+    }
+
+    /// Claims the newest spare worker of the pool.
+    fn claim_spare(&self, pool: &Pool) -> Option<WorkerId> {
+        loop {
+            match pool.spares.claim(|id| &self.worker(id).spare) {
+                Claim::Spare(id) => {
+                    // Relaxed: a count for policy.
+                    pool.nr_idle.fetch_sub(1, Ordering::Relaxed);
+                    return Some(id);
+                }
+                Claim::Discarded(id) => self.discarded.push(id, &self.worker(id).spare),
+                Claim::Empty => return None,
+            }
+        }
+    }
+
+    /// Puts a claimed or finished worker on the stack of spares.
+    pub(crate) fn put_back(&self, pool: &Pool, worker: &Worker) {
+        // Relaxed: a count for policy.
+        pool.nr_idle.fetch_add(1, Ordering::Relaxed);
+        pool.spares.push(worker.id, &worker.spare);
+    }
+
+    /// A lane was given to a worker: sees to it that another one is in reserve (the kernel: no
+    /// worker starts an item unless an idle worker or a manager exists).
+    pub(crate) fn keep_reserve(&self, pool: &Pool) {
+        if policy::need_to_create_worker(pool.load(true, 0)) {
+            self.request_worker(pool);
+        }
+    }
+
+    /// A worker whose lane was taken has come to its item's end: was the hand-over worth it?
+    pub(crate) fn note_return(&self, lane: &Lane, worker: &Worker) {
+        // Relaxed throughout: tuning values.
+        let displaced = worker.displaced_ns.swap(0, Ordering::Relaxed);
+        if displaced == 0 {
+            return;
+        }
+        let watch = &lane.watch;
+        if os::monotonic_ns().saturating_sub(displaced) < WASTED_WITHIN_NS {
+            self.stats.note_wasted();
+            if watch.wasted.fetch_add(1, Ordering::Relaxed) + 1 >= WASTED_IN_A_ROW {
+                watch.wasted.store(0, Ordering::Relaxed);
+                let grace = watch.grace_ns.load(Ordering::Relaxed) * 2;
+                watch.grace_ns.store(grace.clamp(GRACE_NS.0, GRACE_NS.1), Ordering::Relaxed);
+            }
+        } else {
+            watch.wasted.store(0, Ordering::Relaxed);
+            let grace = watch.grace_ns.load(Ordering::Relaxed) / 2;
+            let grace = if grace < GRACE_NS.0 { 0 } else { grace };
+            watch.grace_ns.store(grace, Ordering::Relaxed);
+        }
+    }
+
+    /// A lane's owner does not come to its item's end: gives half of what waits to a lane that
+    /// nobody uses. True: something moved.
+    pub(crate) fn relieve(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
+        let Some(other) = pool.unused_lane(pool.slot_of(lane)) else {
+            return false;
+        };
+        let victim = self.worker(seen.worker());
+        let Ok(revoked) = lane.owner.revoke(seen, Some(&victim.mark)) else {
+            return false;
+        };
+        let Some(held) = revoked.hold() else {
+            return false;
+        };
+        let taken = lane.rob(&held);
+        held.give_back();
+        // Relaxed: a hint for those who choose a lane.
+        lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
+        let more = lane.inbox.take_all();
+        let mut moved = !taken.is_empty();
+        let mut wake = taken.push_to(&other.inbox);
+        for entry in more {
+            wake |= other.inbox.push::<crate::entry::Entry>(entry);
+            moved = true;
+        }
+        if wake {
+            self.kick(pool, other);
+        }
+        moved
+    }
+}
