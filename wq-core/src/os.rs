@@ -17,9 +17,20 @@ mod linux;
 mod other;
 
 #[cfg(all(target_os = "linux", not(wq_portable)))]
-pub(crate) use self::linux::*;
+use self::linux as platform;
 #[cfg(not(all(target_os = "linux", not(wq_portable))))]
-pub(crate) use self::other::*;
+use self::other as platform;
+
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "the engine that calls these is to come")
+)]
+pub(crate) use self::platform::{
+    ThreadProbe, block_all_signals, cgroup_cpu_quota, current_cpu, enter_idle_class, futex_wait,
+    futex_wake, get_affinity, get_nice, gettid, look_once, membarrier, membarrier_register,
+    monotonic_ns, probe_works, sched_yield, set_affinity, set_nice, set_short_slice,
+    set_thread_name, set_timer_slack_ns, thread_cpu_time,
+};
 
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
 /// number; the calls on affinity, nice value and CPU time take it for the calling thread.

@@ -19,7 +19,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::Tid;
 
-pub(crate) use self::cgroup::{cgroup_cpu_quota, cgroup_cpu_quota_in};
+pub(crate) use self::cgroup::cgroup_cpu_quota;
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};
 pub(crate) use self::probe::{ThreadProbe, look_once, probe_works};
 pub(crate) use self::sched::{

@@ -8,7 +8,6 @@ mod futex;
 
 use std::cell::Cell;
 use std::io;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering, fence};
 use std::time::{Duration, Instant};
@@ -153,11 +152,6 @@ pub(crate) fn monotonic_ns() -> u64 {
 
 /// Quotas are not known here.
 pub(crate) fn cgroup_cpu_quota() -> Option<f64> {
-    None
-}
-
-/// Quotas are not known here, whatever the file tree says.
-pub(crate) fn cgroup_cpu_quota_in(_root: &Path) -> Option<f64> {
     None
 }
 

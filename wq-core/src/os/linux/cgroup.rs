@@ -10,12 +10,12 @@ use std::path::{Component, Path, PathBuf};
 
 /// CPUs' worth of quota of this process, `None` if it is unlimited.
 pub(crate) fn cgroup_cpu_quota() -> Option<f64> {
-    cgroup_cpu_quota_in(Path::new("/"))
+    quota_in(Path::new("/"))
 }
 
 /// The same for a file tree below `root`, which holds `proc/self/cgroup`,
 /// `proc/self/mountinfo` and what is mounted according to it.
-pub(crate) fn cgroup_cpu_quota_in(root: &Path) -> Option<f64> {
+fn quota_in(root: &Path) -> Option<f64> {
     let groups = read_text(&root.join("proc/self/cgroup"))?;
     let mounts = read_text(&root.join("proc/self/mountinfo"))?;
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
@@ -188,7 +188,7 @@ mod tests {
 
         /// The quota that the tree's files mean.
         fn quota(&self) -> Option<f64> {
-            cgroup_cpu_quota_in(&self.0)
+            quota_in(&self.0)
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
     /// Goal: no tree, empty files and nonsense are "unlimited", never a failure.
     #[test]
     fn nonsense_is_unlimited() {
-        assert_eq!(cgroup_cpu_quota_in(Path::new("/nonexistent/wq")), None);
+        assert_eq!(quota_in(Path::new("/nonexistent/wq")), None);
         let tree = Tree::new(
             "cgroup-nonsense",
             &[
