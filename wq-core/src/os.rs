@@ -27,9 +27,9 @@ use self::other as platform;
 )]
 pub(crate) use self::platform::{
     ThreadProbe, block_all_signals, cgroup_cpu_quota, current_cpu, enter_idle_class, futex_wait,
-    futex_wake, get_affinity, get_nice, gettid, look_once, membarrier, membarrier_register,
-    monotonic_ns, probe_works, sched_yield, set_affinity, set_nice, set_short_slice,
-    set_thread_name, set_timer_slack_ns, thread_cpu_time,
+    futex_wake, get_affinity, get_nice, gettid, membarrier, membarrier_register, monotonic_ns,
+    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, set_thread_name,
+    set_timer_slack_ns, thread_cpu_time,
 };
 
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
@@ -39,7 +39,7 @@ pub(crate) type Tid = i32;
 /// How many [`ThreadProbe`]s may hold a descriptor at once, in the whole process.
 ///
 /// A guest in a process must not eat its descriptor table: 128 is an eighth of the usual soft
-/// limit of 1024. Who comes later uses [`look_once`].
+/// limit of 1024. Who comes later uses [`ThreadProbe::look_once`].
 #[cfg_attr(
     not(all(target_os = "linux", not(wq_portable))),
     expect(dead_code, reason = "no probes there")

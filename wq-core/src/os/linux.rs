@@ -21,7 +21,7 @@ use super::Tid;
 
 pub(crate) use self::cgroup::cgroup_cpu_quota;
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};
-pub(crate) use self::probe::{ThreadProbe, look_once, probe_works};
+pub(crate) use self::probe::{ThreadProbe, probe_works};
 pub(crate) use self::sched::{
     current_cpu, enter_idle_class, get_affinity, get_nice, sched_yield, set_affinity, set_nice,
     set_short_slice,

@@ -173,11 +173,11 @@ impl ThreadProbe {
     pub(crate) fn look(&self) -> ThreadState {
         match self.0 {}
     }
-}
 
-/// Threads cannot be looked at here: always `Unknown`.
-pub(crate) fn look_once(_tid: Tid) -> ThreadState {
-    ThreadState::Unknown
+    /// Threads cannot be looked at here: always `Unknown`.
+    pub(crate) fn look_once(_tid: Tid) -> ThreadState {
+        ThreadState::Unknown
+    }
 }
 
 /// Always `None`: blocking is seen by marks and clocks only.

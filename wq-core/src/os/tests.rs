@@ -272,11 +272,13 @@ fn looks_keep_what_the_self_test_promises() {
         let tid = tid.load(Ordering::Relaxed) as Tid;
         match probe_works() {
             ProbeKind::None => {
-                assert_eq!(look_once(tid), ThreadState::Unknown);
+                assert_eq!(ThreadProbe::look_once(tid), ThreadState::Unknown);
                 assert!(ThreadProbe::open(tid).is_err());
             }
             ProbeKind::Syscall | ProbeKind::Stat => {
-                assert!(eventually(|| look_once(tid) == ThreadState::Blocked));
+                assert!(eventually(
+                    || ThreadProbe::look_once(tid) == ThreadState::Blocked
+                ));
                 if let Ok(probe) = ThreadProbe::open(tid) {
                     assert_eq!(probe.look(), ThreadState::Blocked);
                 }
@@ -285,7 +287,7 @@ fn looks_keep_what_the_self_test_promises() {
         assert!(eventually(|| futex_wake(&word, 1) == 1));
         assert!(matches!(sleeper.join(), Ok(FutexWait::Woken)));
     });
-    assert_eq!(look_once(i32::MAX), ThreadState::Unknown);
+    assert_eq!(ThreadProbe::look_once(i32::MAX), ThreadState::Unknown);
     assert!(ThreadProbe::open(i32::MAX).is_err());
 }
 

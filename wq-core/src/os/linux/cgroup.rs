@@ -245,7 +245,7 @@ mod tests {
                 (
                     "proc/self/mountinfo",
                     "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-                     32 31 0:29 /docker/x /cg/my\\040cpu rw master:3 - cgroup cgroup rw,cpuacct,cpu\n\
+                     32 31 0:29 /docker/x /cg/my\\040cpu rw master:3 - cgroup none rw,cpuacct,cpu\n\
                      33 31 0:30 /docker/x /cg/cpuset rw - cgroup cgroup rw,cpuset\n\
                      41 31 0:38 / /cg/unified rw - cgroup2 cgroup2 rw\n",
                 ),

@@ -147,7 +147,7 @@ impl ThreadProbe {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if [`MAX_PROBES`] are open (use [`look_once`] then), `NotFound` if the
+    /// `WouldBlock` if [`MAX_PROBES`] are open (use [`look_once`](ThreadProbe::look_once)), `NotFound` if the
     /// thread is gone, and what `open` says.
     pub(crate) fn open(tid: Tid) -> io::Result<ThreadProbe> {
         let permit = ProbePermit::take().ok_or(Errno::EAGAIN)?;
@@ -176,6 +176,16 @@ impl ThreadProbe {
             Err(_) => ThreadState::Unknown,
         }
     }
+
+    /// Looks at a thread of this process once, without keeping a descriptor: about four times
+    /// the price of [`look`](ThreadProbe::look), but there is no limit.
+    pub(crate) fn look_once(tid: Tid) -> ThreadState {
+        let looked = match preferred_source().look_once(tid) {
+            Err(error) if wants_other_source(error) => Source::Stat.look_once(tid),
+            looked => looked,
+        };
+        looked.unwrap_or(ThreadState::Unknown)
+    }
 }
 
 /// One place among the [`MAX_PROBES`]; dropping it gives the place back.
@@ -198,15 +208,6 @@ impl Drop for ProbePermit {
         // Relaxed: as above.
         OPEN_PROBES.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Looks at a thread of this process once, without keeping a descriptor.
-pub(crate) fn look_once(tid: Tid) -> ThreadState {
-    let looked = match preferred_source().look_once(tid) {
-        Err(error) if wants_other_source(error) => Source::Stat.look_once(tid),
-        looked => looked,
-    };
-    looked.unwrap_or(ThreadState::Unknown)
 }
 
 /// Tries the sources on a thread that is known to run and then to sleep; says which one tells

@@ -39,7 +39,9 @@ fn assert_seen_blocked(tid: Tid) {
             "{source:?}"
         );
     }
-    assert!(eventually(|| look_once(tid) == ThreadState::Blocked));
+    assert!(eventually(
+        || ThreadProbe::look_once(tid) == ThreadState::Blocked
+    ));
     if let Ok(probe) = ThreadProbe::open(tid) {
         assert!(eventually(|| probe.look() == ThreadState::Blocked));
     }
@@ -172,7 +174,7 @@ fn probes_are_bounded() {
     };
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     assert_ne!(
-        look_once(gettid()),
+        ThreadProbe::look_once(gettid()),
         ThreadState::Unknown,
         "single looks are not bounded"
     );
