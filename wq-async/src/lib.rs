@@ -1,1 +1,4 @@
 //! The async layer of wq.
+
+#[cfg(feature = "time")]
+pub mod time;

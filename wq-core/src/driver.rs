@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Instant;
 
 use crate::timer::Timers;
 
@@ -15,6 +16,11 @@ use crate::timer::Timers;
 /// a thread for them.
 pub fn timers() -> Arc<Timers> {
     process_timers()
+}
+
+/// What the clock of [`timers`] shows, without the cost of a handle to them.
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Timers that live as long as the process and are never stopped, with a thread of their own that

@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::mem;
+
 /// Most timers armed at once in one wheel.
 ///
 /// Indices are 32 bit wide to keep the links small; at 56 bytes an entry this many take 3.5 GiB,
@@ -184,9 +186,12 @@ impl<T> Slab<T> {
         entry.is_some_and(|entry| entry.ticket == key.ticket)
     }
 
-    /// Empties the slab: all payloads, by deadline, and by age among equals.
-    pub(super) fn into_payloads(self) -> Vec<T> {
-        let entries = self.chunks.into_iter().flatten();
+    /// Empties the slab and frees its memory: all payloads, by deadline, and by age among equals.
+    /// Tickets go on, so that keys stay out of date.
+    pub(super) fn drain(&mut self) -> Vec<T> {
+        self.free = NIL;
+        self.len = 0;
+        let entries = mem::take(&mut self.chunks).into_iter().flatten();
         let mut armed: Vec<_> = entries
             .filter_map(|entry| Some((entry.deadline_ns, entry.ticket, entry.payload?)))
             .collect();

@@ -4,7 +4,8 @@
 //! is all of `u64`. A timer hangs in the level of the highest digit in which its tick differs from
 //! the wheel's own tick, [`Wheel::elapsed`], and there in the slot of its own digit. Inserting and
 //! cancelling are therefore a few instructions. When the first timer of a slot is due, the slot's
-//! timers fall: those of the tick reached into a heap, [`Wheel::current`], the rest into lower levels.
+//! timers fall: those of the tick reached into a heap, [`Wheel::current`], the rest into lower
+//! levels.
 //!
 //! Invariants, kept between any two calls:
 //!
@@ -78,6 +79,17 @@ struct Level {
     slots: [Slot; SLOTS],
 }
 
+impl Level {
+    /// No timers.
+    const EMPTY: Self = Self {
+        occupied: 0,
+        slots: [Slot {
+            head: NIL,
+            earliest_ns: 0,
+        }; SLOTS],
+    };
+}
+
 /// Deadline, ticket, index: the smallest of these is the next timer to expire.
 type Due = Reverse<(u64, u64, u32)>;
 
@@ -105,13 +117,9 @@ impl<T> Wheel<T> {
 
     /// An empty wheel for at most `limit` timers.
     fn with_limit(limit: usize) -> Self {
-        let slots = [Slot {
-            head: NIL,
-            earliest_ns: 0,
-        }; SLOTS];
         Self {
             slab: Slab::new(limit),
-            levels: vec![Level { occupied: 0, slots }; LEVELS].into_boxed_slice(),
+            levels: vec![Level::EMPTY; LEVELS].into_boxed_slice(),
             current: BinaryHeap::new(),
             stale: 0,
             falling: NIL,
@@ -160,11 +168,13 @@ impl<T> Wheel<T> {
     /// When `expire` is to be called next: never after the first deadline, but before it if the
     /// timer that was first in its slot has been cancelled. `None` if nothing is armed.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        if self.falling != NIL {
-            return Some(self.elapsed << TICK_SHIFT);
-        }
-        if let Some(&Reverse((deadline_ns, ..))) = self.current.peek() {
-            return Some(deadline_ns);
+        let current = self
+            .current
+            .peek()
+            .map(|&Reverse((deadline_ns, ..))| deadline_ns);
+        let falling = (self.falling != NIL).then_some(self.elapsed << TICK_SHIFT);
+        if current.is_some() || falling.is_some() {
+            return current.into_iter().chain(falling).min();
         }
         let (level, slot) = self.first_slot()?;
         Some(self.levels[level].slots[slot].earliest_ns)
@@ -194,8 +204,13 @@ impl<T> Wheel<T> {
 
     /// Disarms everything: all payloads in the order in which they would have expired.
     pub(crate) fn drain(&mut self) -> Vec<T> {
-        let emptied = std::mem::replace(self, Self::new());
-        emptied.slab.into_payloads()
+        for level in &mut self.levels {
+            *level = Level::EMPTY;
+        }
+        self.current.clear();
+        self.stale = 0;
+        self.falling = NIL;
+        self.slab.drain()
     }
 
     /// Is the first timer of the current tick due?

@@ -235,6 +235,7 @@ fn a_crowded_slot_falls_in_several_calls() {
         assert!(wheel.cancel(*key).is_some());
     }
     wheel.insert(5, count).expect("room");
+    assert_eq!(wheel.next_deadline(), Some(5));
     while wheel.expire(far_ns + count * 7, &mut due, usize::MAX) == Expired::More {}
     let expected = (0..count).rev().filter(|value| value % 2 == 1);
     assert!(
@@ -317,7 +318,9 @@ fn draining_keeps_the_order_of_expiry() {
     let mut random = Random(99);
     let mut wheel = Wheel::new();
     let mut model = BTreeMap::new();
-    for value in 0..2000 {
+    let old = wheel.insert(0, 0).expect("room");
+    model.insert((0, 0), 0);
+    for value in 1..2000 {
         let deadline_ns = random.span(63);
         wheel.insert(deadline_ns, value).expect("room");
         model.insert((deadline_ns, value), value);
@@ -325,4 +328,7 @@ fn draining_keeps_the_order_of_expiry() {
     assert!(wheel.drain().into_iter().eq(model.into_values()));
     assert_eq!(wheel.len(), 0);
     assert_eq!(wheel.next_deadline(), None);
+    wheel.insert(0, 7).expect("room");
+    assert_eq!(wheel.cancel(old), None, "keys stay out of date");
+    assert_eq!(wheel.drain(), [7]);
 }
