@@ -259,6 +259,8 @@ fn unsafe_code_says_why_it_is_sound() {
             true,
         ),
         ("type F = unsafe fn();", true),
+        ("impl A for B {\n    unsafe fn f() {}\n}", true),
+        ("impl B {\n    unsafe fn f() {}\n}", false),
     ];
     for (body, sound) in cases {
         let found = unsafe_offences(body, &[(LIB, "why")]);

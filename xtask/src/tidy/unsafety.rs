@@ -2,7 +2,7 @@
 
 use super::unsafe_files::ALLOWED;
 use super::{Report, Rule, Tree};
-use crate::source::Source;
+use crate::source::{Source, has_word, matching};
 
 /// What kind of unsafe code a word begins, and what it owes its readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,10 @@ fn covers(entry: &str, path: &str) -> bool {
 
 /// The unsafe code at this word carries the comment or section that it owes.
 fn check_reason(path: &str, source: &Source, at: usize, report: &mut Report) {
-    let (owed, message) = match kind(&source.code[at + "unsafe".len()..]) {
+    let kind = kind(&source.code[at + "unsafe".len()..]);
+    let (owed, message) = match kind {
+        // What its callers must ensure is said once, by the trait.
+        Kind::Demand if is_in_trait_impl(source, at) => return,
         Kind::Discharge => ("SAFETY:", "no `// SAFETY:` above this unsafe code"),
         Kind::Demand => (
             "# Safety",
@@ -67,6 +70,20 @@ fn check_reason(path: &str, source: &Source, at: usize, report: &mut Report) {
     if !comments_of(source, line).any(|comment| comment.contains(owed)) {
         report.add(Rule::SafetyComment, path, line, message);
     }
+}
+
+/// Whether this place is inside of an `impl Trait for Type` block.
+fn is_in_trait_impl(source: &Source, at: usize) -> bool {
+    source
+        .words()
+        .filter(|(start, word)| *word == "impl" && *start < at)
+        .any(|(start, _)| {
+            let Some(open) = source.code[start..].find('{').map(|brace| start + brace) else {
+                return false;
+            };
+            let end = matching(&source.code, open).unwrap_or(source.code.len());
+            has_word(&source.code[start..open], "for") && (open..end).contains(&at)
+        })
 }
 
 /// What the word begins, judged by the code behind it.

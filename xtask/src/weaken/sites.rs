@@ -56,10 +56,12 @@ impl Variant {
     }
 }
 
-/// The name by which the models of a file are known: `proto/lane.rs` is `lane`.
+/// The name by which the models of a file are known: `lane` for `proto/lane.rs` and for all
+/// that is split off from it into `proto/lane/`.
 pub(super) fn stem(file: &str) -> &str {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.strip_suffix(".rs").unwrap_or(name)
+    let below = file.split_once("/proto/").map_or(file, |(_, below)| below);
+    let first = below.split('/').next().unwrap_or(below);
+    first.strip_suffix(".rs").unwrap_or(first)
 }
 
 /// An operation found in a file.
@@ -274,6 +276,13 @@ mod tests {
     fn one(function: &str, code: &str, labels: &[&str]) -> (String, String, Vec<String>) {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         (function.to_owned(), code.to_owned(), labels)
+    }
+
+    /// A file's models are those of the protocol that it is a part of.
+    #[test]
+    fn a_part_is_known_by_its_protocol() {
+        assert_eq!(stem("wq-core/src/proto/lane.rs"), "lane");
+        assert_eq!(stem("wq-core/src/proto/lane/taking.rs"), "lane");
     }
 
     /// Loads, stores and changes are weakened by what they are; what is relaxed is left alone.
