@@ -44,8 +44,9 @@ pub(crate) fn tsan(root: &Path) -> Outcome {
     let runtime = tools.runtime.display();
     let folder = tools.runtime.parent().unwrap_or(Path::new("/")).display();
     // The runtime must come before libc in link order: else the first intercepted call is null.
+    // The detector does not follow fences; `wq_tsan` lets code offer it an operation that it does.
     let flags = format!(
-        "-Zsanitizer=thread -Zexternal-clangrt -Zpre-link-args=-Wl,--no-as-needed \
+        "--cfg wq_tsan -Zsanitizer=thread -Zexternal-clangrt -Zpre-link-args=-Wl,--no-as-needed \
          -Zpre-link-args={runtime} -Clink-arg=-Wl,-rpath,{folder}"
     );
     let symbolizer = format!("external_symbolizer_path={}", tools.symbolizer.display());

@@ -68,37 +68,40 @@ impl fmt::Display for Tried {
 /// Everything that is not as the list says; empty if all is well.
 pub(super) fn judge(sites: &[Site], tried: &[Vec<Tried>], survivors: &Survivors) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut new_rows = Vec::new();
+    let mut new_rows: Vec<String> = Vec::new();
     let mut seen = Vec::new();
     for (site, tried) in sites.iter().zip(tried) {
-        for tried in tried {
-            let key = Key::of(site, &tried.label);
-            let listed = survivors.keys.contains(&key);
-            match &tried.verdict {
-                Verdict::Survived if !listed && !new_rows.contains(&key) => {
-                    new_rows.push(key.clone());
-                }
-                Verdict::Broken(said) => {
-                    faults.push(format!(
-                        "{}: {} does not compile:\n{said}",
-                        site.place(),
-                        tried.label
-                    ));
-                }
-                _ => {}
+        for one in tried {
+            let key = Key::of(site, &one.label);
+            let row = key.row("");
+            let is_listed = survivors.keys.contains(&key) || new_rows.contains(&row);
+            if one.verdict == Verdict::Survived && !is_listed && !is_covered(one, tried) {
+                new_rows.push(row);
             }
-            seen.push((key, tried.verdict.is_noticed()));
+            if let Verdict::Broken(said) = &one.verdict {
+                let place = site.place();
+                faults.push(format!("{place}: {} does not compile:\n{said}", one.label));
+            }
+            seen.push((key, one.verdict.is_noticed()));
         }
     }
     faults.extend(stale(sites, &seen, survivors));
     if !new_rows.is_empty() {
-        let rows: Vec<String> = new_rows.iter().map(|key| key.row("")).collect();
-        let rows = rows.join("\n");
+        let rows = new_rows.join("\n");
         faults.push(format!(
             "survived, and not in {LIST}; model it, or list it why:\n{rows}"
         ));
     }
     faults
+}
+
+/// Whether something weaker survived at the same place: then one row, for that, says it all.
+fn is_covered(one: &Tried, of_site: &[Tried]) -> bool {
+    let survived = |other: &&Tried| other.verdict == Verdict::Survived;
+    of_site
+        .iter()
+        .filter(survived)
+        .any(|other| other.strength.is_weaker_than(one.strength))
 }
 
 /// The rows that are noticed by now, or whose code is gone; of the files that were tried only.
@@ -187,6 +190,27 @@ mod tests {
             ..key()
         };
         assert_eq!(faults(Verdict::Implied, &[other]), "");
+    }
+
+    /// Of what survives at one place only the weakest needs a row.
+    #[test]
+    fn only_the_weakest_survivor_needs_a_row() {
+        let sites = sites::find(
+            "a.rs",
+            &Source::new("fn f() { fence(Ordering::SeqCst); }\n"),
+        );
+        let survived = |variant: &sites::Variant| Tried {
+            label: variant.label.clone(),
+            strength: variant.strength,
+            verdict: Verdict::Survived,
+            elapsed: Duration::ZERO,
+        };
+        let tried: Vec<Tried> = sites[0].variants.iter().map(survived).collect();
+        let faults = judge(&sites, std::slice::from_ref(&tried), &Survivors::default()).join("\n");
+        assert!(
+            faults.contains("fence removed") && !faults.contains("AcqRel"),
+            "{faults}"
+        );
     }
 
     /// What does not compile says nothing, and so is a fault.
