@@ -1,0 +1,53 @@
+//! `cargo xtask long`: what takes hours and is not asked of every change.
+
+use std::path::Path;
+
+use crate::failure::{Failure, Outcome};
+use crate::process::Cmd;
+use crate::progress::Progress;
+use crate::{loom, output, sanitize, soak, weaken};
+
+/// Runs all steps, also behind a failed one: each has something of its own to say.
+pub(crate) fn command(root: &Path) -> Outcome {
+    let stress = Cmd::cargo("test -p wq-core --release --test stress -- --ignored").dir(root);
+    let deep = format!("cargo xtask loom --preemptions {}", loom::LONG_PREEMPTIONS);
+    let tsan_missing = sanitize::tsan_is_possible().err();
+    let mut progress = Progress::new(6);
+    let results = [
+        progress.step("weaken", "cargo xtask weaken", || weaken::all(root)),
+        progress.step("loom", &deep, || loom::all(root, loom::LONG_PREEMPTIONS)),
+        progress.step("asan", "cargo xtask asan", || sanitize::asan(root)),
+        progress.step("tsan", "cargo xtask tsan", || match &tsan_missing {
+            Some(missing) => {
+                loud_skip(missing);
+                Ok(())
+            }
+            None => sanitize::tsan(root),
+        }),
+        progress.command("stress", &stress),
+        progress.step("soak", "cargo xtask soak", || {
+            soak::run(root, soak::DEFAULT_MINUTES)
+        }),
+    ];
+    progress.finish();
+    if let Some(missing) = &tsan_missing {
+        loud_skip(missing);
+    }
+    let faults: Vec<String> = results
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|fault| fault.to_string())
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(faults.join("\n\n")))
+    }
+}
+
+/// Says that ThreadSanitizer was not run, so that nobody takes the silence for a result.
+fn loud_skip(missing: &Failure) {
+    output::line("!!!");
+    output::line(&format!("!!! ThreadSanitizer was SKIPPED: {missing}"));
+    output::line("!!!");
+}
