@@ -147,13 +147,8 @@ impl ThreadProbe {
     ///
     /// # Errors
     ///
-<<<<<<< HEAD
-    /// `WouldBlock` if [`MAX_PROBES`] are open (use [`look_once`](ThreadProbe::look_once)), `NotFound` if the
-    /// thread is gone, and what `open` says.
-=======
     /// `WouldBlock` if [`MAX_PROBES`] are open (then use [`look_once`](ThreadProbe::look_once)),
     /// `NotFound` if the thread is gone, and what `open` says.
->>>>>>> os
     pub(crate) fn open(tid: Tid) -> io::Result<ThreadProbe> {
         let permit = ProbePermit::take().ok_or(Errno::EAGAIN)?;
         let source = preferred_source();
