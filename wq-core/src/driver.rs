@@ -2,20 +2,53 @@
 
 #![forbid(unsafe_code)]
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
+use crate::current::Current;
+use crate::queue::handle::{Queue, spawn_ref};
+use crate::system::System;
+use crate::task::join::JoinHandle;
 use crate::timer::Timers;
 
-/// The timers that a delay made here and now should use.
+/// The timers that a delay made here and now should use: the current System's, or the
+/// process-wide ones outside any System or when it has stopped.
 ///
 /// # Panics
 ///
 /// If they are the process-wide ones, these are needed for the first time, and the machine refuses
 /// a thread for them.
 pub fn timers() -> Arc<Timers> {
-    process_timers()
+    let here = Current::with(|current| current.map(|c| Arc::clone(&c.system.timers)));
+    let timers = here.or_else(|| System::entered().map(|system| Arc::clone(&system.inner.timers)));
+    timers.filter(|timers| !timers.is_stopped()).unwrap_or_else(process_timers)
+}
+
+/// Queues a future on the current System's default queue.
+#[inline]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Current::with(|current| match current {
+        Some(current) => spawn_ref(&current.system, current.system.own().default, future),
+        None => {
+            let system = System::current();
+            spawn_ref(&system.inner, system.inner.own().default, future)
+        }
+    })
+}
+
+/// The queue of the item that runs on this thread, else the current System's default queue.
+pub fn current_queue() -> Queue {
+    let here = Current::with(|current| {
+        let current = current?;
+        Some(Queue::of_system(Arc::clone(&current.system), current.queue()?))
+    });
+    here.unwrap_or_else(|| System::current().default_queue())
 }
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.

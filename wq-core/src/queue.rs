@@ -102,6 +102,8 @@ pub(crate) struct QueueInner {
     pools: Box<[Arc<Pool>]>,
     /// Accepted and ended items.
     pub(crate) counts: Counts,
+    /// One at a time, for good: its limit does not change.
+    pub(crate) ordered: bool,
     /// The bits above.
     flags: AtomicU32,
     /// Slots: none for an unlimited queue, one, or one for each CPU of a per-CPU queue.
@@ -129,6 +131,8 @@ pub(crate) struct QueueParts {
     pub(crate) max_active: Option<usize>,
     /// Bound on waiting items, if any.
     pub(crate) max_pending: Option<usize>,
+    /// One at a time, for good.
+    pub(crate) ordered: bool,
 }
 
 /// Numbers queues.
@@ -154,6 +158,7 @@ impl QueueInner {
             system: parts.system,
             family: parts.pools[0].family,
             counts: Counts::new(lanes),
+            ordered: parts.ordered,
             flags: AtomicU32::new(0),
             limiters: (0..domains).map(|_| limiter()).collect(),
             waiters: Mutex::new(Waiters::new()),

@@ -254,3 +254,73 @@ impl SystemInner {
         }
     }
 }
+
+/// A place that a queue keeps for an item that is still to be made.
+#[derive(Debug)]
+#[must_use = "a reserved place counts as an item in flight"]
+pub(crate) struct Reserved {
+    colour: crate::proto::counts::Colour,
+    /// The item has its slot, or needs none.
+    active: bool,
+}
+
+/// Counts an item in before it is made, so that a refusal costs nothing.
+pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal> {
+    let q = queue.get();
+    let chained = Current::with(|c| c.and_then(Current::queue) == Some(queue));
+    let colour = q.accept(Shard::Shared, chained).map_err(|armed| {
+        if armed {
+            q.check_waiters(queue);
+        }
+        Refusal::Closed
+    })?;
+    if !q.is_limited() {
+        return Ok(Reserved { colour, active: true });
+    }
+    let admission = q.limiter(home).admit();
+    match admission {
+        Admission::Active => Ok(Reserved { colour, active: true }),
+        Admission::Inactive => Ok(Reserved { colour, active: false }),
+        Admission::Full => {
+            if q.counts.end(Shard::Shared, colour) {
+                q.check_waiters(queue);
+            }
+            Err(Refusal::Full)
+        }
+    }
+}
+
+/// Queues an item for which a place was reserved.
+pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
+    let q = queue.get();
+    entry.meta().set_colour(place.colour);
+    if !place.active {
+        let home = entry.meta().lane();
+        let mut limiter = q.limiter(home);
+        limiter.wait(entry);
+        // A slot may have become free since the place was reserved.
+        let Some(next) = limiter.activate_one() else {
+            return;
+        };
+        drop(limiter);
+        Current::with(|c| start(q, c.filter(|c| q.system.is(&c.system)), next));
+        return;
+    }
+    Current::with(|current| {
+        let local = current.filter(|c| q.system.is(&c.system));
+        if q.is_limited() {
+            return start(q, local, entry);
+        }
+        if let Err(entry) = push_here(q, local, entry, Place::Child) {
+            push_remote(q.system.get(), q, entry, true);
+        }
+    });
+}
+
+/// Queues an item that was promised before its queue was closed (an armed delay).
+pub(crate) fn submit_promised(queue: QueueRef, entry: Entry) {
+    let q = queue.get();
+    let colour = q.accept_promised();
+    let active = !q.is_limited() || q.limiter(entry.meta().lane()).admit_promised();
+    submit_reserved(queue, entry, Reserved { colour, active });
+}

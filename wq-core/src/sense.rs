@@ -106,11 +106,12 @@ impl SystemInner {
             return;
         };
         let worker = self.worker(spare);
-        let token = seen.token_for(spare);
-        worker.assignment.offer(pool.slot_of(lane) as u32, token);
+        let token = seen.vacant_token_for(spare);
+        let slot = pool.slot_of(lane) as u32;
+        worker.assignment.offer(slot, token);
         if lane.owner.occupy(seen, spare).is_some() {
             self.start_holder(pool, lane, worker);
-        } else if worker.assignment.withdraw(token) {
+        } else if worker.assignment.withdraw(slot, token) {
             self.put_back(pool, worker);
         }
         self.keep_reserve(pool);
@@ -138,12 +139,13 @@ impl SystemInner {
         let done = match revoked {
             Ok(revoked) => {
                 let token = revoked.next_token(spare);
-                worker.assignment.offer(pool.slot_of(lane) as u32, token);
+                let slot = pool.slot_of(lane) as u32;
+                worker.assignment.offer(slot, token);
                 // Before the change of hands: a victim that returns at once reads it.
                 // Relaxed: a statistic.
                 victim.displaced_ns.store(os::monotonic_ns(), Ordering::Relaxed);
                 let handed = revoked.hand_over(spare).is_some();
-                if !handed && !worker.assignment.withdraw(token) {
+                if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
                     return false;
                 }

@@ -3,8 +3,8 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -44,8 +44,8 @@ pub(crate) struct Worker {
     probe: OnceLock<(os::Tid, os::ThreadProbe)>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     pub(crate) displaced_ns: AtomicU64,
-    /// The number in its pool that its name shows.
-    pub(crate) serial: AtomicU32,
+    /// The name of its thread.
+    name: Mutex<String>,
 }
 
 impl Worker {
@@ -64,7 +64,7 @@ impl Worker {
             tid: AtomicI32::new(NO_TID),
             probe: OnceLock::new(),
             displaced_ns: AtomicU64::new(0),
-            serial: AtomicU32::new(0),
+            name: Mutex::new(String::new()),
         }
     }
 
@@ -85,6 +85,16 @@ impl Worker {
         // Relaxed: a sensor that sees an old value looks at a thread that is not there.
         let tid = self.tid.load(Ordering::Relaxed);
         (tid != NO_TID).then_some(tid)
+    }
+
+    /// Names the record after its new thread.
+    pub(crate) fn set_name(&self, name: &str) {
+        name.clone_into(&mut self.name.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The name of its thread.
+    pub(crate) fn name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An item begins.

@@ -284,7 +284,7 @@ impl Owner {
         if seen.0 & LOW != 0 {
             return None;
         }
-        let token = seen.token_for(worker);
+        let token = seen.vacant_token_for(worker);
         // AcqRel: Acquire pairs with the Release in `vacate`; Release passes that on to the new
         // owner, if it is not the caller.
         self.0
@@ -345,8 +345,14 @@ impl Owner {
 }
 
 impl OwnerView {
+    /// The token that [`Owner::occupy`] makes valid. Its epoch is a new one: a spare that looks
+    /// at its offer too early must not take the lane for lost.
+    pub(crate) fn vacant_token_for(self, worker: WorkerId) -> Token {
+        OwnerView(self.0.wrapping_add(EPOCH_ONE)).token_for(worker)
+    }
+
     /// The token that makes `worker` the owner in place of whom this word names.
-    pub(crate) fn token_for(self, worker: WorkerId) -> Token {
+    fn token_for(self, worker: WorkerId) -> Token {
         debug_assert!(
             worker != 0 && worker <= MAX_WORKER_ID,
             "a lane goes to a real worker"

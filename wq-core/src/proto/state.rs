@@ -89,6 +89,22 @@ impl WorkState {
         })
     }
 
+    /// As [`WorkState::withdraw`], for one request alone: a later one stays.
+    pub(crate) fn withdraw_request(&self, request: Request) -> (bool, WakeDeferred) {
+        self.transition(|word| {
+            if word & PENDING == 0 || request_of(word) != request {
+                return (word, (false, WakeDeferred(false)));
+            }
+            (word & !(PENDING | DEFERRED), (true, WakeDeferred(word & DEFERRED != 0)))
+        })
+    }
+
+    /// The number of the latest request.
+    pub(crate) fn latest(&self) -> Request {
+        // Acquire: as in `is_pending`.
+        request_of(self.0.load(Ordering::Acquire))
+    }
+
     /// A worker has reached the entry of `request`.
     pub(crate) fn begin(&self, request: Request) -> Begin {
         self.transition(|word| {

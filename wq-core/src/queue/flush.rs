@@ -230,6 +230,7 @@ impl QueueInner {
                 for waiter in finished {
                     self.drain_over(&mut waiters, waiter.kind);
                     // Who waited for the same items gets the same report.
+                    told.push((waiter.cell, report));
                 }
             }
             let retired = self.flags() & RETIRED != 0;

@@ -51,6 +51,14 @@ impl<T> Limiter<T> {
         }
     }
 
+    /// As [`Limiter::admit`] for an item that was promised its place: it is never refused.
+    /// True: it has a slot.
+    pub(crate) fn admit_promised(&mut self) -> bool {
+        let active = self.inactive.is_empty() && self.nr_active < self.max_active;
+        self.nr_active += usize::from(active);
+        active
+    }
+
     /// Puts an item behind those that wait.
     pub(crate) fn wait(&mut self, item: T) {
         self.inactive.push_back(item);

@@ -1,0 +1,42 @@
+//! Letting others run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Lets the other items of the lane run, then goes on. The item keeps its place in its queue.
+///
+/// # Examples
+/// ```
+/// # wq::block_on(async {
+/// for _ in 0..10 {
+///     wq::yield_now().await;
+/// }
+/// # });
+/// ```
+///
+/// # Cancellation
+/// Nothing happens if it is dropped.
+#[doc(alias = "cond_resched")]
+pub fn yield_now() -> YieldNow {
+    YieldNow(false)
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct YieldNow(bool);
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 {
+            return Poll::Ready(());
+        }
+        self.0 = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,139 @@
+//! Declared blocking, and waiting for a future on a thread.
+//!
+//! A declared block hands the lane over *before* the thread sleeps, and tells later pushers that
+//! they may take it without looking further. Undeclared blocks are found by the sensors; the
+//! declaration only makes it sooner.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use crate::current::Current;
+use crate::proto::park::Parker;
+use crate::sense::Sensor;
+
+/// Runs `f`, which is going to block, and lets another worker run the calling one's lane
+/// meanwhile.
+///
+/// Not needed for correctness: code that blocks without saying so is found out within tens of
+/// microseconds. Saying so makes the hand-over certain and immediate, and costs about 20 ns when
+/// nothing waits. Outside a worker it only runs `f`. Sections nest; the outermost counts.
+///
+/// # Examples
+/// ```
+/// let line = wq_core::blocking(|| std::fs::read_to_string("Cargo.toml"));
+/// assert!(line.is_ok());
+/// ```
+#[doc(alias = "wq_worker_sleeping")]
+pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
+    let _section = Blocking::begin();
+    f()
+}
+
+/// A declared block; ends when dropped.
+struct Blocking;
+
+impl Blocking {
+    /// Declares that the calling worker is about to block.
+    fn begin() -> Blocking {
+        Current::with(|current| {
+            let Some(current) = current else {
+                return;
+            };
+            let depth = current.blocking_depth.get();
+            current.blocking_depth.set(depth + 1);
+            if depth > 0 {
+                return;
+            }
+            let Some((lane, holder)) = current.holding() else {
+                return;
+            };
+            if lane.owner.announce_blocking(holder.token) && lane.has_work() {
+                let seen = lane.view();
+                if seen.is_blocking() && seen.worker() == current.worker.id {
+                    current.system.take_over(&current.pool, lane, seen, Sensor::Marked);
+                }
+            }
+        });
+        Blocking
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        Current::with(|current| {
+            let Some(current) = current else {
+                return;
+            };
+            let depth = current.blocking_depth.get() - 1;
+            current.blocking_depth.set(depth);
+            if depth > 0 {
+                return;
+            }
+            if let Some((lane, holder)) = current.holding() {
+                lane.owner.end_blocking(holder.token);
+            }
+        });
+    }
+}
+
+/// Wakes a thread that waits for a future.
+#[derive(Debug)]
+struct ThreadWaker(Parker);
+
+impl Wake for ThreadWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    /// The waker of this thread, while no wait uses it (waits nest).
+    static CACHED: Cell<Option<(Arc<ThreadWaker>, Waker)>> = const { Cell::new(None) };
+}
+
+/// Polls a future on the calling thread until it is ready. On a worker each sleep is a declared
+/// block, so it may be used inside a task, to any depth.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match drive(future, None) {
+        Some(output) => output,
+        None => unreachable!("without a limit the wait ends with the future"),
+    }
+}
+
+/// As [`block_on`], but gives up after `limit`.
+pub(crate) fn block_on_timeout<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
+    // A limit beyond the clock's range is no limit.
+    drive(future, Instant::now().checked_add(limit))
+}
+
+/// The wait.
+fn drive<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let cached = CACHED.try_with(Cell::take).ok().flatten();
+    let (thread, waker) = cached.unwrap_or_else(|| {
+        let thread = Arc::new(ThreadWaker(Parker::new()));
+        (Arc::clone(&thread), Waker::from(thread))
+    });
+    let mut cx = Context::from_waker(&waker);
+    let output = loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            break Some(output);
+        }
+        let limit = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if limit.is_some_and(|l| l.is_zero()) {
+            break None;
+        }
+        blocking(|| thread.0.park(limit));
+    };
+    // A thread whose thread-locals are gone makes a new one each time.
+    let _ = CACHED.try_with(|c| c.set(Some((thread, waker))));
+    output
+}

@@ -1,0 +1,418 @@
+//! Building queues: one builder for each kind, so that senseless combinations do not compile.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use crate::CpuSet;
+use crate::pool::HIGHPRI_NICE;
+use crate::system::pools::TooManyPools;
+use crate::system::{System, SystemInner, SystemRef};
+
+use super::handle::{Queue, Workqueue};
+use super::{CLOSED, QueueInner, QueueParts, QueueRef};
+
+/// Longest name of a queue, bytes (kernel: `WQ_NAME_LEN` less the end mark).
+const MAX_NAME: usize = 31;
+
+/// Nice values.
+const NICE: std::ops::RangeInclusive<i8> = -20..=19;
+
+/// What is wrong with a builder's fields.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(Vec<(&'static str, String)>);
+
+impl Complaints {
+    /// Nothing yet.
+    pub(crate) fn new() -> Complaints {
+        Complaints::default()
+    }
+
+    /// One more bad field.
+    pub(crate) fn add(&mut self, field: &'static str, why: impl fmt::Display) {
+        self.0.push((field, why.to_string()));
+    }
+
+    /// An error if anything was wrong.
+    pub(crate) fn into_result(self) -> Result<(), BuildError> {
+        if self.0.is_empty() { Ok(()) } else { Err(BuildError(Kind::Fields(self.0))) }
+    }
+}
+
+/// Complains of a name that is empty, too long, or not printable.
+pub(crate) fn check_name(complaints: &mut Complaints, name: &str, max: usize) {
+    if name.is_empty() {
+        complaints.add("name", "it is empty; a name is what dumps and errors show");
+    } else if name.len() > max {
+        let len = name.len();
+        complaints.add("name", format!("\"{name}\" has {len} bytes; at most {max} are allowed"));
+    } else if name.chars().any(char::is_control) {
+        complaints.add("name", format!("{name:?} has control characters"));
+    }
+}
+
+/// A queue or System could not be built or changed. Names every bad field, with what is allowed.
+#[derive(Debug)]
+pub struct BuildError(Kind);
+
+/// The reasons.
+#[derive(Debug)]
+enum Kind {
+    /// Fields, with what is wrong with each.
+    Fields(Vec<(&'static str, String)>),
+    /// A service thread.
+    Thread(io::Error),
+    /// The System shuts down.
+    Closed,
+    /// Too many sets of attributes.
+    Pools,
+}
+
+impl BuildError {
+    /// A complaint of one field.
+    pub(crate) fn of(field: &'static str, why: &str) -> BuildError {
+        BuildError(Kind::Fields(vec![(field, why.to_owned())]))
+    }
+
+    /// The machine refused a thread.
+    pub(crate) fn thread_refused(error: io::Error) -> BuildError {
+        BuildError(Kind::Thread(error))
+    }
+
+    /// The fields that cannot be used.
+    pub fn fields(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let fields = match &self.0 {
+            Kind::Fields(fields) => fields.as_slice(),
+            _ => &[],
+        };
+        fields.iter().map(|(field, _)| *field)
+    }
+
+    /// Whether the machine refused a thread that every System needs.
+    pub fn is_thread_refused(&self) -> bool {
+        matches!(self.0, Kind::Thread(_))
+    }
+
+    /// Whether the System is shutting down.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.0, Kind::Closed)
+    }
+}
+
+impl From<TooManyPools> for BuildError {
+    fn from(_: TooManyPools) -> BuildError {
+        BuildError(Kind::Pools)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Fields(fields) => {
+                for (n, (field, why)) in fields.iter().enumerate() {
+                    write!(f, "{}{field}: {why}", if n == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
+            Kind::Thread(error) => {
+                write!(f, "the machine refused a thread that every System needs: {error}")
+            }
+            Kind::Closed => f.write_str("the System is shutting down"),
+            Kind::Pools => write!(
+                f,
+                "a CPU has the most worker pools it may have ({}): use fewer different \
+                 combinations of `nice` and `cpus`",
+                crate::system::pools::MAX_POOLS_PER_CPU
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Kind::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// What all builders have.
+#[derive(Clone, Debug)]
+struct Common {
+    name: String,
+    system: Option<System>,
+    max_active: Option<usize>,
+    max_pending: Option<usize>,
+    ordered: bool,
+}
+
+impl Common {
+    /// The defaults.
+    fn new(name: String) -> Common {
+        Common { name, system: None, max_active: None, max_pending: None, ordered: false }
+    }
+
+    /// Complains of bad fields; the System to build on.
+    fn check(&self, complaints: &mut Complaints) {
+        check_name(complaints, &self.name, MAX_NAME);
+        if self.max_active == Some(0) {
+            complaints.add("max_active", "0 would run nothing; take 1 or more, or leave it out");
+        }
+        if self.max_pending == Some(0) && self.max_active.is_none() {
+            complaints.add(
+                "max_pending",
+                "0 without `max_active` would accept nothing; take 1 or more",
+            );
+        }
+    }
+
+    /// The System to build on.
+    fn system(&self) -> Arc<SystemInner> {
+        self.system.as_ref().map_or_else(|| System::current().inner, |s| Arc::clone(&s.inner))
+    }
+
+    /// Makes the queue.
+    fn finish(
+        self,
+        system: Arc<SystemInner>,
+        pools: Box<[Arc<crate::pool::Pool>]>,
+    ) -> Result<Workqueue, BuildError> {
+        let queue = register(
+            &system,
+            QueueParts {
+                name: self.name,
+                system: SystemRef::new(&system),
+                pools,
+                max_active: self.max_active,
+                max_pending: self.max_pending,
+                ordered: self.ordered,
+            },
+        );
+        if system.is_closing() {
+            // A shutdown that began meanwhile may not have seen the queue.
+            queue.get().set_flags(CLOSED);
+            drop(Queue::of_new(system, queue));
+            return Err(BuildError(Kind::Closed));
+        }
+        Ok(Workqueue::own(Queue::of_new(system, queue)))
+    }
+}
+
+/// Enters a new queue into the System's table.
+fn register(system: &Arc<SystemInner>, parts: QueueParts) -> QueueRef {
+    let queue = QueueRef::new(QueueInner::new(parts));
+    let mut queues = system.queues.lock().unwrap_or_else(PoisonError::into_inner);
+    queues.insert(queue.get().id, queue);
+    queue
+}
+
+/// Makes one of the System's own queues: unbound, or per CPU (`Some(highpri)`).
+pub(crate) fn make_own(
+    system: &Arc<SystemInner>,
+    name: &str,
+    percpu: Option<bool>,
+) -> Result<QueueRef, BuildError> {
+    let pools = match percpu {
+        Some(highpri) => system.percpu_pools(highpri)?,
+        None => Box::from([system.unbound_pool(0, all_cpus(system))?]),
+    };
+    let (max_active, max_pending) = (None, None);
+    let (name, ordered) = (name.to_owned(), false);
+    let system_ref = SystemRef::new(system);
+    let parts = QueueParts { name, system: system_ref, pools, max_active, max_pending, ordered };
+    Ok(register(system, parts))
+}
+
+/// All CPUs in use.
+fn all_cpus(system: &SystemInner) -> CpuSet {
+    system.cpus.iter().map(|record| record.cpu).collect()
+}
+
+/// The setters that several builders share.
+macro_rules! common_setters {
+    () => {
+        /// The System to build on; default: the current one.
+        pub fn system(mut self, system: &System) -> Self {
+            self.common.system = Some(system.clone());
+            self
+        }
+
+        /// How many accepted items may wait for a slot; on a queue without `max_active`, how
+        /// many may be in flight. Beyond that the queue is full.
+        pub fn max_pending(mut self, items: usize) -> Self {
+            self.common.max_pending = Some(items);
+            self
+        }
+    };
+}
+
+/// Builds an unbound queue. Setters never fail; `build` names every bad field.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct UnboundBuilder {
+    common: Common,
+    cpus: Option<String>,
+    nice: i8,
+}
+
+impl UnboundBuilder {
+    common_setters!();
+
+    /// The defaults.
+    pub(super) fn new(name: String) -> UnboundBuilder {
+        UnboundBuilder { common: Common::new(name), cpus: None, nice: 0 }
+    }
+
+    /// How many items may be in flight, suspended ones included. Default: no limit.
+    pub fn max_active(mut self, items: usize) -> UnboundBuilder {
+        self.common.max_active = Some(items);
+        self
+    }
+
+    /// The CPUs on which its items may run, as a list like `"0-3,8"`.
+    #[doc(alias = "cpumask")]
+    pub fn cpus(mut self, list: impl Into<String>) -> UnboundBuilder {
+        self.cpus = Some(list.into());
+        self
+    }
+
+    /// Nice value of its workers, -20 to 19. Values below 0 need a right; without it the workers
+    /// run at normal priority, which is reported once.
+    pub fn nice(mut self, nice: i8) -> UnboundBuilder {
+        self.nice = nice;
+        self
+    }
+
+    /// The highest priority: nice -20.
+    #[doc(alias = "WQ_HIGHPRI")]
+    pub fn highpri(self) -> UnboundBuilder {
+        self.nice(HIGHPRI_NICE)
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    /// A [`BuildError`] that names every field that cannot be used, or says that the System is
+    /// shutting down.
+    pub fn build(self) -> Result<Workqueue, BuildError> {
+        let mut complaints = Complaints::new();
+        self.common.check(&mut complaints);
+        if !NICE.contains(&self.nice) {
+            complaints.add("nice", format!("{} is outside -20 to 19", self.nice));
+        }
+        let system = self.common.system();
+        let cpus = check_cpus(&mut complaints, self.cpus.as_deref(), &system);
+        complaints.into_result()?;
+        let pool = system.unbound_pool(self.nice, cpus)?;
+        self.common.finish(system, Box::from([pool]))
+    }
+}
+
+/// The CPUs of a list that are in use; complains if the list is bad or none is.
+fn check_cpus(complaints: &mut Complaints, list: Option<&str>, system: &SystemInner) -> CpuSet {
+    let in_use = all_cpus(system);
+    let Some(list) = list else {
+        return in_use;
+    };
+    match list.parse::<CpuSet>() {
+        Err(error) => complaints.add("cpus", error),
+        Ok(wanted) if wanted.and(&in_use).is_empty() => complaints.add(
+            "cpus",
+            format!("none of \"{wanted}\" is in use; this System uses \"{in_use}\""),
+        ),
+        Ok(wanted) => return wanted.and(&in_use),
+    }
+    in_use
+}
+
+/// Builds a per-CPU queue. Setters never fail; `build` names every bad field.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct PercpuBuilder {
+    common: Common,
+    highpri: bool,
+}
+
+impl PercpuBuilder {
+    common_setters!();
+
+    /// The defaults.
+    pub(super) fn new(name: String) -> PercpuBuilder {
+        PercpuBuilder { common: Common::new(name), highpri: false }
+    }
+
+    /// How many items may be in flight on each CPU, suspended ones included. Default: no limit.
+    pub fn max_active(mut self, items: usize) -> PercpuBuilder {
+        self.common.max_active = Some(items);
+        self
+    }
+
+    /// Served by the high priority pools (nice -20 where allowed), which share nothing with the
+    /// normal ones.
+    #[doc(alias = "WQ_HIGHPRI")]
+    pub fn highpri(mut self) -> PercpuBuilder {
+        self.highpri = true;
+        self
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    /// As for [`UnboundBuilder::build`].
+    pub fn build(self) -> Result<Workqueue, BuildError> {
+        let mut complaints = Complaints::new();
+        self.common.check(&mut complaints);
+        complaints.into_result()?;
+        let system = self.common.system();
+        let pools = system.percpu_pools(self.highpri)?;
+        self.common.finish(system, pools)
+    }
+}
+
+/// Builds an ordered queue: one item in flight, in order of acceptance.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct OrderedBuilder(UnboundBuilder);
+
+impl OrderedBuilder {
+    /// The defaults.
+    pub(super) fn new(name: String) -> OrderedBuilder {
+        let mut inner = UnboundBuilder::new(name).max_active(1);
+        inner.common.ordered = true;
+        OrderedBuilder(inner)
+    }
+
+    /// The System to build on; default: the current one.
+    pub fn system(self, system: &System) -> OrderedBuilder {
+        OrderedBuilder(self.0.system(system))
+    }
+
+    /// How many accepted items may wait for their turn.
+    pub fn max_pending(self, items: usize) -> OrderedBuilder {
+        OrderedBuilder(self.0.max_pending(items))
+    }
+
+    /// As [`UnboundBuilder::cpus`].
+    pub fn cpus(self, list: impl Into<String>) -> OrderedBuilder {
+        OrderedBuilder(self.0.cpus(list))
+    }
+
+    /// As [`UnboundBuilder::nice`].
+    pub fn nice(self, nice: i8) -> OrderedBuilder {
+        OrderedBuilder(self.0.nice(nice))
+    }
+
+    /// As [`UnboundBuilder::highpri`].
+    pub fn highpri(self) -> OrderedBuilder {
+        OrderedBuilder(self.0.highpri())
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    /// As for [`UnboundBuilder::build`].
+    pub fn build(self) -> Result<Workqueue, BuildError> {
+        self.0.build()
+    }
+}

@@ -1,0 +1,409 @@
+//! What users hold: the unique owner of a queue, and handles that only submit.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::proto::counts::ColourSet;
+use crate::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
+use crate::queue::wait::{Destroy, Drain, Flush};
+use crate::route::{self, Refusal};
+use crate::stats::QueueStats;
+use crate::system::SystemInner;
+use crate::task;
+use crate::task::join::JoinHandle;
+use crate::work::delayed::{DelayedInner, DelayedWork, Modified};
+use crate::work::{Queued, Work};
+
+use super::limit::UNLIMITED;
+use super::{CLOSED, DRAINING, QueueInner, QueueRef};
+
+/// What all handles of a queue share; the queue retires when the last one goes.
+pub(crate) struct QueueHandle {
+    /// Keeps the System.
+    pub(crate) system: Arc<SystemInner>,
+    /// The queue.
+    pub(crate) queue: QueueRef,
+    /// One of the System's own queues: stays when its handles go.
+    permanent: bool,
+    /// Delayed items that are armed for this queue.
+    pub(crate) armed: Mutex<HashMap<u64, Weak<DelayedInner>>>,
+}
+
+impl Drop for QueueHandle {
+    fn drop(&mut self) {
+        if !self.permanent {
+            self.queue.get().retire(self.queue);
+        }
+    }
+}
+
+impl fmt::Debug for QueueHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueHandle").field("name", &self.queue.get().name).finish_non_exhaustive()
+    }
+}
+
+impl QueueHandle {
+    /// Takes back every delayed item that is armed for this queue; how many there were.
+    pub(crate) fn cancel_armed(&self) -> u64 {
+        let armed = std::mem::take(&mut *self.armed.lock().unwrap_or_else(PoisonError::into_inner));
+        armed.into_values().filter_map(|w| w.upgrade()).filter(|d| d.cancel()).count() as u64
+    }
+}
+
+/// A cheap handle to a queue, which can add items and nothing else.
+#[derive(Clone, Debug)]
+#[doc(alias = "workqueue_struct")]
+pub struct Queue(pub(crate) Arc<QueueHandle>);
+
+impl Queue {
+    /// A handle to one of the System's own queues.
+    pub(crate) fn of_system(system: Arc<SystemInner>, queue: QueueRef) -> Queue {
+        let armed = Mutex::new(HashMap::new());
+        Queue(Arc::new(QueueHandle { system, queue, permanent: true, armed }))
+    }
+
+    /// The first handle of a new queue.
+    pub(super) fn of_new(system: Arc<SystemInner>, queue: QueueRef) -> Queue {
+        let armed = Mutex::new(HashMap::new());
+        Queue(Arc::new(QueueHandle { system, queue, permanent: false, armed }))
+    }
+
+    /// The queue.
+    #[inline(always)]
+    fn inner(&self) -> &QueueInner {
+        self.0.queue.get()
+    }
+
+    /// Queues a future as a work item. It is in flight from now until it is ready: it keeps its
+    /// place in the queue (its slot, its turn) while it is suspended, and gives up only the CPU.
+    ///
+    /// A queue that is closed, draining or full rejects the item: the handle then yields an error
+    /// for which [`JoinError::is_rejected`](crate::JoinError::is_rejected) holds.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("sums").build()?;
+    /// let sum = queue.spawn(async { 1 + 1 });
+    /// assert_eq!(sum.wait().unwrap(), 2);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "queue_work")]
+    #[inline]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_ref(&self.0.system, self.0.queue, future)
+    }
+
+    /// Queues a closure as a work item. It may block: another worker then takes the CPU.
+    #[doc(alias = "queue_work")]
+    #[inline]
+    pub fn spawn_fn<F, T>(&self, function: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(async move { function() })
+    }
+
+    /// As [`Queue::spawn`], on a CPU of the caller's choice if the queue is per-CPU; otherwise
+    /// the CPU is a hint.
+    #[doc(alias = "queue_work_on")]
+    pub fn spawn_on<F>(&self, cpu: usize, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = self.0.system.ordinal(cpu);
+        let (entry, handle) = task::build(self.0.queue, home, future);
+        reject_if_refused(route::submit(self.0.queue, entry));
+        handle
+    }
+
+    /// As [`Queue::spawn`], but a queue that does not accept the future gives it back.
+    ///
+    /// # Errors
+    /// The future, and whether the queue was full or closed.
+    pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = home_of(&self.0.system, self.inner());
+        match route::reserve(self.0.queue, home) {
+            Err(refusal) => Err(TrySpawnError { future, full: refusal == Refusal::Full }),
+            Ok(place) => {
+                let (entry, handle) = task::build(self.0.queue, home, future);
+                route::submit_reserved(self.0.queue, entry, place);
+                Ok(handle)
+            }
+        }
+    }
+
+    /// Asks for an execution of a re-queueable item, here.
+    #[doc(alias = "queue_work")]
+    #[doc(alias = "schedule_work")]
+    pub fn queue(&self, work: &Work) -> Queued {
+        work.inner().queue_at(self, home_of(&self.0.system, self.inner()))
+    }
+
+    /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues; otherwise a hint).
+    #[doc(alias = "queue_work_on")]
+    pub fn queue_on(&self, cpu: usize, work: &Work) -> Queued {
+        work.inner().queue_at(self, self.0.system.ordinal(cpu))
+    }
+
+    /// Asks for an execution after a delay, never earlier. Without delay as [`Queue::queue`].
+    /// The item is pending from now on.
+    #[doc(alias = "queue_delayed_work")]
+    pub fn queue_after(&self, work: &DelayedWork, delay: Duration) -> Queued {
+        work.inner().queue_after(self, delay)
+    }
+
+    /// Sets the delay of an item anew, whatever its state: an armed or queued execution is taken
+    /// back first. A running one is left alone.
+    #[doc(alias = "mod_delayed_work")]
+    pub fn modify_after(&self, work: &DelayedWork, delay: Duration) -> Modified {
+        work.inner().modify_after(self, delay)
+    }
+
+    /// The name it was built with.
+    pub fn name(&self) -> &str {
+        &self.inner().name
+    }
+
+    /// Whether it refuses new items.
+    pub fn is_closed(&self) -> bool {
+        self.inner().flags() & CLOSED != 0
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> QueueStats {
+        self.inner().stats()
+    }
+}
+
+/// The CPU ordinal (per-CPU queues) or lane hint for an item queued here.
+fn home_of(system: &SystemInner, queue: &QueueInner) -> usize {
+    if queue.is_percpu() { system.ordinal_of_current_cpu() } else { 0 }
+}
+
+/// Queues a future on a queue of `system`, without a handle to it.
+#[inline]
+pub(crate) fn spawn_ref<F>(
+    system: &SystemInner,
+    queue: QueueRef,
+    future: F,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let home = home_of(system, queue.get());
+    let (entry, handle) = task::build(queue, home, future);
+    reject_if_refused(route::submit(queue, entry));
+    handle
+}
+
+/// Marks and drops an item that the queue refused, so that its handle says so.
+fn reject_if_refused(submitted: Result<(), (crate::entry::Entry, Refusal)>) {
+    if let Err((entry, _)) = submitted {
+        entry.meta().set_rejected();
+        drop(entry);
+    }
+}
+
+impl QueueInner {
+    /// What it has done so far.
+    pub(crate) fn stats(&self) -> QueueStats {
+        use std::sync::atomic::Ordering::Relaxed;
+        let ended = self.counts.sum_ended(ColourSet::ALL);
+        let accepted = self.counts.sum_accepted(ColourSet::ALL);
+        // Relaxed: statistics, counted before the ends that were just acquired.
+        let (panicked, cancelled) = (self.panicked.load(Relaxed), self.cancelled.load(Relaxed));
+        let mut stats = QueueStats {
+            accepted,
+            completed: ended.saturating_sub(panicked + cancelled),
+            panicked,
+            cancelled,
+            in_flight: accepted.saturating_sub(ended),
+            active: 0,
+            waiting: 0,
+        };
+        for limiter in self.limiters() {
+            let limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+            stats.active += limiter.nr_active();
+            stats.waiting += limiter.nr_inactive();
+        }
+        stats
+    }
+}
+
+/// The owner of a queue: waits for it, changes it, ends it. Derefs to [`Queue`], which submits.
+///
+/// Dropping it closes the queue: new items are refused, accepted ones and armed timers still run;
+/// the drop never waits.
+///
+/// # Examples
+/// ```
+/// let journal = wq_core::Workqueue::ordered("journal").build()?;
+/// journal.spawn_fn(|| println!("first"));
+/// journal.spawn_fn(|| println!("second, when the first has ended"));
+/// assert_eq!(journal.flush().wait()?.completed, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping the owner closes the queue"]
+pub struct Workqueue(Queue);
+
+impl Deref for Workqueue {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.0
+    }
+}
+
+impl Drop for Workqueue {
+    fn drop(&mut self) {
+        self.0.inner().set_flags(CLOSED);
+    }
+}
+
+impl Workqueue {
+    /// Builds a queue whose items run on any of a set of CPUs.
+    #[doc(alias = "alloc_workqueue")]
+    #[doc(alias = "WQ_UNBOUND")]
+    pub fn unbound(name: impl Into<String>) -> UnboundBuilder {
+        UnboundBuilder::new(name.into())
+    }
+
+    /// Builds a queue whose items run on the CPU where they were queued.
+    #[doc(alias = "alloc_workqueue")]
+    #[doc(alias = "WQ_PERCPU")]
+    pub fn percpu(name: impl Into<String>) -> PercpuBuilder {
+        PercpuBuilder::new(name.into())
+    }
+
+    /// Builds a queue that runs one item at a time, in the order in which they were accepted.
+    #[doc(alias = "alloc_ordered_workqueue")]
+    pub fn ordered(name: impl Into<String>) -> OrderedBuilder {
+        OrderedBuilder::new(name.into())
+    }
+
+    /// The first and only owner.
+    pub(super) fn own(queue: Queue) -> Workqueue {
+        Workqueue(queue)
+    }
+
+    /// Waits until all items accepted so far have ended; later ones do not extend it. What is
+    /// waited for is fixed now, not at the first poll.
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it and leaves no trace.
+    #[doc(alias = "flush_workqueue")]
+    pub fn flush(&self) -> Flush {
+        Flush::begin(&self.0)
+    }
+
+    /// Refuses items from outside (items of the queue may still add to it) until the queue is
+    /// empty, and waits for that. Drains nest.
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it: the queue accepts again.
+    #[doc(alias = "drain_workqueue")]
+    pub fn drain(&self) -> Drain {
+        Drain::begin(&self.0)
+    }
+
+    /// Ends the queue: takes armed timers back, refuses everything, waits until all accepted
+    /// items have ended. With [`Destroy::wait_timeout`] it reports what is stuck.
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it; the queue stays closed.
+    #[doc(alias = "destroy_workqueue")]
+    pub fn destroy(self) -> Destroy {
+        self.0.inner().set_flags(CLOSED | DRAINING);
+        let timers = self.0.0.cancel_armed();
+        Destroy::begin(&self.0, timers)
+    }
+
+    /// Changes how many items may be in flight. Raising starts waiting items at once; lowering
+    /// interrupts nothing.
+    ///
+    /// # Errors
+    /// If `max_active` is 0, or the queue is ordered or was built without a limit.
+    #[doc(alias = "workqueue_set_max_active")]
+    pub fn set_max_active(&self, max_active: usize) -> Result<(), BuildError> {
+        let q = self.0.inner();
+        if max_active == 0 {
+            return Err(BuildError::of("max_active", "0 would run nothing; take 1 or more"));
+        }
+        if q.ordered {
+            let why = "an ordered queue runs one item at a time; build an unbound one instead";
+            return Err(BuildError::of("max_active", why));
+        }
+        if !q.is_limited() {
+            let why = "the queue was built without a limit; build it with `.max_active(n)`";
+            return Err(BuildError::of("max_active", why));
+        }
+        for limiter in q.limiters() {
+            let started: Vec<_> = {
+                let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+                limiter.set_max_active(max_active.min(UNLIMITED - 1));
+                std::iter::from_fn(|| limiter.activate_one()).collect()
+            };
+            started.into_iter().for_each(|entry| route::start(q, None, entry));
+        }
+        Ok(())
+    }
+}
+
+/// A queue did not accept a future; here it is back.
+#[derive(Clone, Copy)]
+pub struct TrySpawnError<F> {
+    future: F,
+    full: bool,
+}
+
+impl<F> TrySpawnError<F> {
+    /// The future.
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+
+    /// The queue was full: as many items wait as `max_pending` allows.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The queue was closed, or is draining.
+    pub fn is_closed(&self) -> bool {
+        !self.full
+    }
+}
+
+impl<F> fmt::Display for TrySpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.full {
+            "the queue is full: as many items wait as its `max_pending` allows"
+        } else {
+            "the queue is closed or draining"
+        })
+    }
+}
+
+impl<F> fmt::Debug for TrySpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrySpawnError({self})")
+    }
+}
+
+impl<F> std::error::Error for TrySpawnError<F> {}

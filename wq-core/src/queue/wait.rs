@@ -1,0 +1,214 @@
+//! The waits that users hold: futures that can also block, with and without a limit.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::block;
+use crate::current::Current;
+
+use super::flush::{FlushReport, WaitCell, WaitFor};
+use super::handle::{Queue, QueueHandle};
+
+/// A wait that cannot end well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitError(Kind);
+
+/// The reasons.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Kind {
+    /// The caller waits for itself.
+    Itself(String),
+    /// The time was over; this much is stuck.
+    TimedOut(String),
+}
+
+impl WaitError {
+    /// The caller is a part of what it waits for.
+    pub(crate) fn itself(what: impl Into<String>) -> WaitError {
+        WaitError(Kind::Itself(what.into()))
+    }
+
+    /// The limit was reached.
+    pub(crate) fn timed_out(what: impl Into<String>) -> WaitError {
+        WaitError(Kind::TimedOut(what.into()))
+    }
+
+    /// Whether the caller would have waited for itself: from inside an item for that item, or
+    /// for its own queue.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.0, Kind::Itself(_))
+    }
+
+    /// Whether the limit was reached first.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0, Kind::TimedOut(_))
+    }
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Itself(what) => write!(
+                f,
+                "this wait would never end: the caller is inside an item of {what}, which it \
+                 waits for; wait from outside, or let the item end first"
+            ),
+            Kind::TimedOut(what) => write!(f, "the time was over: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+
+/// The state of a wait.
+#[derive(Debug)]
+struct Wait {
+    queue: Arc<QueueHandle>,
+    /// Number and cell of the wait, or why there is none.
+    state: Result<(u64, Arc<WaitCell>), WaitError>,
+    over: bool,
+}
+
+impl Wait {
+    /// Begins to wait for `queue`.
+    fn begin(queue: &Queue, kind: WaitFor) -> Wait {
+        let inside = Current::with(|c| c.and_then(Current::queue) == Some(queue.0.queue));
+        let state = if inside {
+            Err(WaitError::itself(format!("queue \"{}\"", queue.name())))
+        } else {
+            Ok(queue.0.queue.get().begin_wait(queue.0.queue, kind))
+        };
+        Wait { queue: Arc::clone(&queue.0), state, over: false }
+    }
+
+    /// Polls.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<FlushReport, WaitError>> {
+        let report = match &self.state {
+            Err(error) => Err(error.clone()),
+            Ok((_, cell)) => match cell.poll(cx.waker()) {
+                Poll::Ready(report) => Ok(report),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.over = true;
+        Poll::Ready(report)
+    }
+
+    /// What is stuck, in words.
+    fn stuck(&self) -> String {
+        let stats = self.queue.queue.get().stats();
+        format!(
+            "queue \"{}\" still has {} items in flight ({} wait for a slot)",
+            self.queue.queue.get().name, stats.in_flight, stats.waiting
+        )
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let (Ok((id, _)), false) = (&self.state, self.over) {
+            self.queue.queue.get().abandon_wait(*id);
+        }
+    }
+}
+
+/// Declares a wait type.
+macro_rules! wait_type {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $output:ty, $finish:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[must_use = "a wait does nothing for who drops it; await it, or call `wait`"]
+        pub struct $name {
+            wait: Wait,
+            /// Delayed items that were taken back when the wait began.
+            timers: u64,
+        }
+
+        impl $name {
+            /// Begins to wait.
+            pub(crate) fn begin_with(queue: &Queue, timers: u64) -> $name {
+                $name { wait: Wait::begin(queue, $kind), timers }
+            }
+
+            /// Waits on the calling thread, which counts as sleeping.
+            ///
+            /// # Errors
+            /// At once, if the caller would wait for itself.
+            pub fn wait(self) -> $output {
+                block::block_on(self)
+            }
+
+            /// Waits on the calling thread for at most `limit`.
+            ///
+            /// # Errors
+            /// If the caller would wait for itself, or the limit is reached; the error then
+            /// says what is stuck.
+            pub fn wait_timeout(mut self, limit: Duration) -> $output {
+                match block::block_on_timeout(&mut self, limit) {
+                    Some(output) => output,
+                    None => Err(WaitError::timed_out(self.wait.stuck())),
+                }
+            }
+        }
+
+        impl Future for $name {
+            type Output = $output;
+
+            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let timers = self.timers;
+                let finish: fn(FlushReport, u64) -> _ = $finish;
+                self.wait.poll(cx).map(|report| report.map(|report| finish(report, timers)))
+            }
+        }
+    };
+}
+
+wait_type!(
+    /// Waits until the items that a queue had accepted have ended: see
+    /// [`Workqueue::flush`](crate::Workqueue::flush).
+    Flush,
+    WaitFor::Flush,
+    Result<FlushReport, WaitError>,
+    |report, _| report
+);
+
+wait_type!(
+    /// Waits until a queue is empty: see [`Workqueue::drain`](crate::Workqueue::drain).
+    Drain,
+    WaitFor::Drain,
+    Result<FlushReport, WaitError>,
+    |report, _| report
+);
+
+wait_type!(
+    /// Waits until a queue has ended: see [`Workqueue::destroy`](crate::Workqueue::destroy).
+    Destroy,
+    WaitFor::Drain,
+    Result<FlushReport, WaitError>,
+    |report, timers| FlushReport { cancelled: report.cancelled + timers, ..report }
+);
+
+impl Flush {
+    /// Begins a flush.
+    pub(crate) fn begin(queue: &Queue) -> Flush {
+        Flush::begin_with(queue, 0)
+    }
+}
+
+impl Drain {
+    /// Begins a drain.
+    pub(crate) fn begin(queue: &Queue) -> Drain {
+        Drain::begin_with(queue, 0)
+    }
+}
+
+impl Destroy {
+    /// Begins the end of a queue.
+    pub(crate) fn begin(queue: &Queue, timers: u64) -> Destroy {
+        Destroy::begin_with(queue, timers)
+    }
+}

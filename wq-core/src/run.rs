@@ -1,0 +1,243 @@
+//! A worker's life: spare, holder of a lane, spare again.
+//!
+//! The loop never waits for permission. A worker whose lane was taken while it was inside an
+//! item finishes the item, learns at its next section that the lane is lost, settles, and
+//! becomes a spare. A worker that finds nothing to do sleeps with its lane in hand, so that the
+//! next push costs one wake-up and no search.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::current::Current;
+use crate::entry::Entry;
+use crate::lane::{Advance, Holder, Lane};
+use crate::os;
+use crate::policy;
+use crate::pool::Pool;
+use crate::proto::assign::Offer;
+use crate::proto::owner::Token;
+use crate::queue::Ended;
+use crate::route;
+use crate::sense::Sensor;
+use crate::system::SystemInner;
+use crate::worker::Worker;
+
+/// The owner looks at the clock once in so many items.
+const SAMPLE_EVERY: u32 = 16;
+
+/// The body of a worker thread.
+pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) {
+    worker.adopt_thread();
+    set_up(&system, &pool);
+    // Relaxed: a count for policy.
+    pool.wanted.fetch_sub(1, Ordering::Relaxed);
+    Current::new(system, pool, worker).enter(|current| {
+        become_spare(current);
+        for lane in current.pool.lanes() {
+            // Whoever asked for this worker had none for a lane that stands still.
+            current.system.examine(&current.pool, lane, Sensor::Monitor, u64::MAX);
+        }
+        while let Some((slot, token)) = wait_for_lane(current) {
+            current.set_lane(Some((slot, token)));
+            hold(current, slot, token);
+            current.set_lane(None);
+            if current.system.is_stopped() {
+                break;
+            }
+            become_spare(current);
+        }
+        current.worker.abandon_thread();
+        // Relaxed: a count for policy.
+        current.pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
+        current.system.note_thread_gone();
+    });
+}
+
+/// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
+fn set_up(system: &SystemInner, pool: &Pool) {
+    // A refusal means that the CPU went away; the worker then runs where it may.
+    let _ = os::set_affinity(0, &pool.attrs.cpus);
+    if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
+        system.stats.nice_refused.raise();
+        system.say_once_nice_refused(pool.attrs.nice);
+    }
+}
+
+/// Goes to the top of the pool's spares.
+fn become_spare(current: &Current) {
+    // Relaxed: a hint for kicks.
+    current.worker.waits.store(true, Ordering::Relaxed);
+    current.system.put_back(&current.pool, &current.worker);
+}
+
+/// Sleeps until there is a lane for this worker; `None`: it is not needed any more.
+fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
+    let (pool, worker) = (&current.pool, &current.worker);
+    let view_of = |slot: u32| pool.lanes()[slot as usize].view();
+    let since = Instant::now();
+    loop {
+        match worker.assignment.look(worker.id, view_of) {
+            Offer::Lane(slot, token) => {
+                // Relaxed: a hint.
+                worker.waits.store(false, Ordering::Relaxed);
+                return Some((slot as usize, token));
+            }
+            Offer::Lost => {
+                become_spare(current);
+                continue;
+            }
+            Offer::None => {}
+        }
+        if current.system.is_stopped() {
+            return None;
+        }
+        let surplus = policy::too_many_workers(pool.load(false, 0));
+        let old = since.elapsed() >= current.system.keep_alive;
+        if surplus && old && worker.spare.retire() {
+            // Relaxed: a count for policy.
+            pool.nr_idle.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        // Idle means idle: only who may have to leave looks again.
+        worker.parker.park(surplus.then_some(current.system.keep_alive));
+    }
+}
+
+/// Runs the lane's items until it is lost or given up.
+fn hold(current: &Current, slot: usize, token: Token) {
+    let lane = &current.pool.lanes()[slot];
+    let holder = Holder { mark: &current.worker.mark, token };
+    widen_mask(current);
+    let mut ended: Option<Ended> = None;
+    let mut items = 0u32;
+    loop {
+        if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
+            let queue = next.meta().queue;
+            route::start(queue.get(), Some(current), next);
+        }
+        match lane.advance(&current.pool, holder, ended.as_mut()) {
+            Advance::Item(entry) => {
+                tell(&mut ended);
+                ended = execute(current, lane, entry);
+                items = items.wrapping_add(1);
+                if items % SAMPLE_EVERY == 0 {
+                    sample(current, lane, holder);
+                }
+            }
+            Advance::Empty => {
+                tell(&mut ended);
+                if current.system.is_stopped() || !sleep(current, lane, holder) {
+                    return;
+                }
+            }
+            Advance::Lost => {
+                settle_without_lane(current, &mut ended);
+                current.system.note_return(lane, &current.worker);
+                return;
+            }
+        }
+    }
+}
+
+/// Polls (or, when the System drops what is left, drops) one entry. `Some`: the item has ended.
+#[inline]
+fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    let meta = entry.meta();
+    let (queue, colour) = (meta.queue, meta.colour());
+    // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
+    let home = lane.index;
+    meta.set_started(home as u16);
+    current.set_item(queue, meta);
+    current.worker.begin_item();
+    if current.system.is_dropping() {
+        drop(entry);
+    } else {
+        // True only tells that it was woken meanwhile, which `schedule` knew.
+        let _ = entry.0.run();
+    }
+    current.worker.end_item();
+    let kind = current.clear_item()?;
+    Some(Ended::new(queue, colour, home, kind))
+}
+
+/// Tells those who waited for the item that was just counted.
+#[inline(always)]
+fn tell(ended: &mut Option<Ended>) {
+    if let Some(ended) = ended.take() {
+        ended.tell_waiters();
+    }
+}
+
+/// Counts an item that ended after the lane was lost.
+fn settle_without_lane(current: &Current, ended: &mut Option<Ended>) {
+    if let Some(ended) = ended {
+        let mark = &current.worker.mark;
+        mark.shield();
+        ended.count_shared();
+        mark.leave();
+    }
+    tell(ended);
+}
+
+/// The sampled look at the clock; gives work away if it has waited for too long.
+fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
+    let slot = current.pool.slot_of(lane);
+    let other = current.pool.unused_lane(slot);
+    let given = lane.sample(holder, os::monotonic_ns(), other.is_some());
+    let Some(other) = other else {
+        return;
+    };
+    if !given.is_empty() && given.push_to(&other.inbox) {
+        current.system.kick(&current.pool, other);
+    }
+}
+
+/// Nothing to do: sleeps with the lane in hand. False: the lane was given up.
+fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
+    let slot = current.pool.slot_of(lane);
+    if !lane.owner.announce_park(holder.token) {
+        return true;
+    }
+    current.pool.note_parked(slot);
+    let kept = sleep_announced(current, lane, holder.token);
+    current.pool.note_unparked(slot);
+    if kept {
+        // Idleness is no item's cost.
+        lane.section(holder, |queue| queue.forget_gap());
+        widen_mask(current);
+    }
+    kept
+}
+
+/// The sleep itself, the announcement made. False: the lane was given up.
+fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
+    let since = Instant::now();
+    loop {
+        if lane.has_work() || current.system.is_stopped() {
+            // If a waker was faster its token stays for the next sleep, which returns at once.
+            lane.owner.cancel_park(token);
+            return true;
+        }
+        let surplus = policy::too_many_workers(current.pool.load(false, 0));
+        if surplus && since.elapsed() >= current.system.keep_alive && lane.owner.vacate(token) {
+            if lane.has_work() {
+                current.system.kick(&current.pool, lane);
+            }
+            return false;
+        }
+        current.worker.parker.park(surplus.then_some(current.system.keep_alive));
+        if !lane.owner.still_parked(token) {
+            return true;
+        }
+    }
+}
+
+/// Undoes the narrowing of the mask with which the waker placed this worker.
+fn widen_mask(current: &Current) {
+    // Relaxed: written before the wake-up that let this worker run.
+    if current.worker.placed.swap(false, Ordering::Relaxed) {
+        // A refusal leaves it on the lane's CPU, which is right for it.
+        let _ = os::set_affinity(0, &current.pool.attrs.cpus);
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread maker: the manager role of all pools, and the digger of graves.
+//!
+//! A pool that finds no spare marks itself and wakes this thread, which makes one worker, or two,
+//! four, .. while all that it made are taken at once. Refused by the machine, it backs off and
+//! tries again until the need is gone; items with a lane go on meanwhile.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::policy;
+use crate::pool::{MAX_POOL_WORKERS, Pool};
+use crate::run;
+use crate::system::{CpuRecord, SystemInner};
+
+use super::spotter;
+
+/// After the machine refused a thread (kernel: `CREATE_COOLDOWN`).
+const COOLDOWN: Duration = Duration::from_secs(1);
+/// A pool at its bound gets one more worker in this time, if it still stands still.
+const AT_BOUND: Duration = Duration::from_millis(100);
+/// A grave that somebody still looks into is tried again after this.
+const GRAVE_RETRY: Duration = Duration::from_millis(1);
+/// Most workers made at one request.
+const MAX_BATCH: u32 = 8;
+
+/// How the maker's round went.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Round {
+    /// Nothing left to do.
+    Done,
+    /// Try again soon.
+    Graves,
+    /// A pool is at its bound.
+    AtBound,
+    /// The machine refused a thread.
+    Refused,
+}
+
+/// The body of the thread.
+pub(super) fn run(system: &Arc<SystemInner>) {
+    while !system.is_stopped() {
+        let pause = match round(system) {
+            Round::Done => None,
+            Round::Graves => Some(GRAVE_RETRY),
+            Round::AtBound => Some(AT_BOUND),
+            Round::Refused => Some(COOLDOWN),
+        };
+        system.maker.park(pause);
+    }
+}
+
+/// Serves every pool that asked, and frees queues.
+fn round(system: &Arc<SystemInner>) -> Round {
+    let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
+    let mut worst = Round::Done;
+    for pool in &pools {
+        // Acquire: pairs with the swap of the one who asked, by way of the wake-up.
+        if pool.managing.load(Ordering::Acquire) {
+            worst = worst.max(serve(system, pool));
+        }
+    }
+    system.dig();
+    if system.has_graves() { worst.max(Round::Graves) } else { worst }
+}
+
+/// Makes workers for a pool that asked.
+fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
+    // Relaxed: policy counts; this thread alone raises `nr_workers`.
+    let batch = pool.batch.load(Ordering::Relaxed);
+    // From here on a new request counts as new.
+    pool.managing.store(false, Ordering::Relaxed);
+    let idle = pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
+    if idle >= batch {
+        return Round::Done;
+    }
+    for made in idle..batch {
+        let round = make_one(system, pool);
+        if round != Round::Done {
+            if policy::need_to_create_worker(pool.load(true, 0)) {
+                pool.managing.store(true, Ordering::Relaxed);
+            }
+            return if made == 0 { round } else { Round::Done };
+        }
+    }
+    // All were needed at once: the next batch is larger.
+    let next = if idle == 0 { (batch * 2).min(MAX_BATCH) } else { (batch / 2).max(1) };
+    pool.batch.store(next, Ordering::Relaxed);
+    Round::Done
+}
+
+/// Makes one worker.
+fn make_one(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
+    // Relaxed: this thread alone raises it.
+    if pool.nr_workers.load(Ordering::Relaxed) >= MAX_POOL_WORKERS {
+        system.stats.at_bound.raise();
+        return Round::AtBound;
+    }
+    match try_make(system, pool) {
+        Ok(()) => Round::Done,
+        Err(error) => {
+            system.stats.creation_failures.raise();
+            // Relaxed: at worst it is said twice.
+            if !system.said_no_thread.swap(true, Ordering::Relaxed) {
+                eprintln!(
+                    "wq: the machine refused a worker thread ({error}); items go on with those \
+                     there are, and another try follows in {COOLDOWN:?}"
+                );
+            }
+            Round::Refused
+        }
+    }
+}
+
+/// Makes the thread of one worker.
+fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
+    // Relaxed: a switch for tests.
+    if system.refuse_threads.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let record = system
+        .new_record()
+        .ok_or_else(|| io::Error::other("all worker numbers of the System are in use"))?;
+    for lane in pool.lanes() {
+        watch_cpu(system, lane.cpu);
+    }
+    // Relaxed: only this thread counts.
+    let serial = pool.next_serial.fetch_add(1, Ordering::Relaxed);
+    let high = if pool.attrs.nice < 0 { "H" } else { "" };
+    let name = format!("{}/{}:{serial}{high}", system.tag, pool.label());
+    record.set_name(&name);
+    // Counted before it runs: it may be claimed at once. Relaxed: policy counts.
+    pool.nr_workers.fetch_add(1, Ordering::Relaxed);
+    pool.wanted.fetch_add(1, Ordering::Relaxed);
+    system.note_thread();
+    let (its_system, its_pool, its_record) =
+        (Arc::clone(system), Arc::clone(pool), Arc::clone(&record));
+    let spawned = std::thread::Builder::new()
+        .name(name)
+        .spawn(move || run::worker_main(its_system, its_pool, its_record));
+    if let Err(error) = spawned {
+        pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
+        pool.wanted.fetch_sub(1, Ordering::Relaxed);
+        system.note_thread_gone();
+        system.discarded.push(record.id, &record.spare);
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Starts the spotter of a CPU when its first worker is made.
+fn watch_cpu(system: &Arc<SystemInner>, cpu: usize) {
+    let record: &CpuRecord = &system.cpus[system.ordinal(cpu)];
+    // Relaxed: only this thread writes it.
+    if !system.can_see || record.watched.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let served = Arc::clone(system);
+    let name = format!("{}/spot:{cpu}", system.tag);
+    system.note_thread();
+    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        let record = &served.cpus[served.ordinal(cpu)];
+        spotter::run(&served, record);
+        served.note_thread_gone();
+    });
+    if spawned.is_err() {
+        // The monitor sees what the spotter would have seen, later.
+        system.note_thread_gone();
+    }
+}

@@ -1,0 +1,194 @@
+//! The backup monitor: sees what the spotters cannot, later.
+//!
+//! A CPU that others keep busy, a kernel without idle class or state files, an item that burns
+//! CPU, a taker that stopped half-way: once a millisecond while work waits it looks at the lanes
+//! that did not move since its last look. A round that is itself late judges nobody (the whole
+//! process may have been stopped). With nothing to do it backs off and in the end sleeps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::lane::Lane;
+use crate::os::{self, ThreadState};
+use crate::pool::Pool;
+use crate::proto::owner::OwnerView;
+use crate::sense::{Look, Sensor};
+use crate::system::SystemInner;
+
+/// Shortest and longest pause between rounds.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+/// Pause while a lane of high priority waits.
+const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
+/// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
+const IDLE_ROUNDS: u32 = 3_000;
+/// A round that comes this many times too late judges nobody.
+const TOO_LATE: u32 = 10;
+/// CPU time after which an unbound lane is relieved of an item that does not end.
+const HANDOFF_GRACE: Duration = Duration::from_millis(1);
+/// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
+const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
+
+/// What the last round saw of a lane with waiting work.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    view: OwnerView,
+    starts: u64,
+    /// CPU time of the owner's thread when this item was first seen.
+    cpu_at_first: Option<Duration>,
+    /// Rounds since then.
+    rounds: u32,
+}
+
+/// What a round found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Activity {
+    /// No lane runs, nothing waits.
+    Idle,
+    /// Lanes run and nothing waits behind.
+    Busy,
+    /// Work waits.
+    Waiting,
+    /// Work of high priority waits.
+    Highpri,
+}
+
+/// Rounds with the same lane, by pool and slot.
+type Memory = HashMap<(u32, usize), Seen>;
+
+/// The body of the thread.
+pub(super) fn run(system: &Arc<SystemInner>) {
+    let mut memory = Memory::new();
+    let mut pause = PAUSE.0;
+    let mut idle_rounds = 0;
+    let mut last = os::monotonic_ns();
+    while !system.is_stopped() {
+        system.monitor.park(Some(pause));
+        let now = os::monotonic_ns();
+        let late = now.saturating_sub(last) > (pause * TOO_LATE).as_nanos() as u64;
+        last = now;
+        if late {
+            memory.clear();
+        }
+        let activity = round(system, &mut memory);
+        (pause, idle_rounds) = match activity {
+            Activity::Highpri => (PAUSE_HIGHPRI, 0),
+            Activity::Waiting => (PAUSE.0, 0),
+            Activity::Busy => ((pause * 2).clamp(PAUSE.0, PAUSE.1), 0),
+            Activity::Idle => ((pause * 2).clamp(PAUSE.0, PAUSE.1), idle_rounds + 1),
+        };
+        if idle_rounds >= IDLE_ROUNDS {
+            system.monitor_armed.disarm();
+            if round(system, &mut memory) == Activity::Idle && !system.is_stopped() {
+                system.monitor.park(None);
+            }
+            // Whoever woke us armed; after a busy last look we do it ourselves.
+            let _ = system.monitor_armed.arm();
+            (pause, idle_rounds, last) = (PAUSE.0, 0, os::monotonic_ns());
+        }
+    }
+}
+
+/// Looks at all lanes.
+fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
+    let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
+    let mut activity = Activity::Idle;
+    for pool in &pools {
+        for (slot, lane) in pool.lanes().iter().enumerate() {
+            let key = (pool.id, slot);
+            if !lane.has_work() {
+                memory.remove(&key);
+                if lane.view().is_running() {
+                    activity = activity.max(Activity::Busy);
+                }
+                continue;
+            }
+            let high = pool.attrs.nice < 0;
+            activity = activity.max(if high { Activity::Highpri } else { Activity::Waiting });
+            let before = memory.get(&key).copied();
+            match judge(system, pool, lane, before) {
+                Some(seen) => memory.insert(key, seen),
+                None => memory.remove(&key),
+            };
+        }
+    }
+    activity
+}
+
+/// Looks at a lane in which work waits. What to remember for the next round.
+fn judge(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    lane: &Lane,
+    before: Option<Seen>,
+) -> Option<Seen> {
+    let view = lane.owner.notice();
+    if view.is_vacant() || view.is_parked() || view.is_blocking() {
+        return rescue(system, pool, lane, view, before);
+    }
+    let worker = system.worker(view.worker());
+    let starts = worker.starts();
+    let first = before.filter(|b| b.view == view && b.starts == starts);
+    let Some(mut seen) = first else {
+        let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+        return Some(Seen { view, starts, cpu_at_first, rounds: 0 });
+    };
+    seen.rounds += 1;
+    if view.is_revoked() {
+        // A taker stopped half-way and the owner does not come back: take over its attempt.
+        if !view.is_stealing() && worker.look() == ThreadState::Blocked {
+            system.take_over(pool, lane, view, Sensor::Monitor);
+        }
+        return Some(seen);
+    }
+    match system.examine(pool, lane, Sensor::Monitor, u64::MAX) {
+        Look::Acted => None,
+        Look::Running => judge_hog(system, pool, lane, seen),
+        Look::Fine | Look::Blocked => Some(seen),
+    }
+}
+
+/// A lane that nobody runs although work waits. In the first round that may be a wake-up on its
+/// way; in the second it was lost.
+fn rescue(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    lane: &Lane,
+    view: OwnerView,
+    before: Option<Seen>,
+) -> Option<Seen> {
+    let Some(mut seen) = before.filter(|b| b.view == view) else {
+        return Some(Seen { view, starts: 0, cpu_at_first: None, rounds: 0 });
+    };
+    seen.rounds += 1;
+    if view.is_parked() {
+        // Must not happen: whoever brought the work owed a wake-up.
+        system.stats.rescues.raise();
+    }
+    system.kick_seen(pool, lane, view);
+    Some(seen)
+}
+
+/// The owner runs and its item did not end since the last round.
+fn judge_hog(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    lane: &Lane,
+    seen: Seen,
+) -> Option<Seen> {
+    let worker = system.worker(seen.view.worker());
+    let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+    let (Some(first), Some(now)) = (seen.cpu_at_first, now) else {
+        return Some(seen);
+    };
+    let burnt = now.saturating_sub(first);
+    let grace = if pool.is_percpu() { CPU_INTENSIVE_THRESH } else { HANDOFF_GRACE };
+    if burnt < grace {
+        return Some(seen);
+    }
+    if system.relieve(pool, lane, seen.view) {
+        system.stats.relieved.raise();
+        return Some(seen);
+    }
+    if system.take_over(pool, lane, seen.view, Sensor::Hog) { None } else { Some(seen) }
+}

@@ -1,0 +1,95 @@
+//! The idle spotter of a CPU: runs when the CPU has nothing else, which is when a worker sleeps.
+//!
+//! Pinned, at idle priority, runnable only while work waits behind a running item. It confirms
+//! that the worker sleeps and gives the lane to a spare. It takes no lock and no memory, since
+//! it may be stopped for long at any instruction; whatever it leaves undone, the next kick or
+//! the monitor does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::os;
+use crate::sense::{Look, Sensor};
+use crate::system::{CpuRecord, SystemInner};
+
+/// Looks in a row without a result before the spotter sleeps for a while: the worker runs
+/// elsewhere (it floats), and the CPU is idle for a reason of its own.
+const FRUITLESS_LOOKS: u32 = 16;
+
+/// Bounds of that while.
+const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+
+/// The body of the thread.
+pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
+    os::block_all_signals();
+    os::set_timer_slack_ns(1);
+    let pinned = os::set_affinity(0, &record.mask).is_ok();
+    if !pinned || os::enter_idle_class().is_err() {
+        // A spotter that competes with the workers would be worse than none.
+        return;
+    }
+    let mut fruitless = 0;
+    let mut nap = NAP.0;
+    while !system.is_stopped() {
+        match look_around(system, record) {
+            Look::Fine => {
+                record.armed.disarm();
+                if look_around(system, record) == Look::Fine {
+                    record.spotter.park(None);
+                }
+                (fruitless, nap) = (0, NAP.0);
+            }
+            Look::Acted => (fruitless, nap) = (0, NAP.0),
+            Look::Blocked => os::sched_yield(),
+            Look::Running => {
+                system.stats.fruitless.raise();
+                fruitless += 1;
+                if fruitless < FRUITLESS_LOOKS {
+                    os::sched_yield();
+                } else {
+                    record.spotter.park(Some(nap));
+                    nap = (nap * 2).min(NAP.1);
+                }
+            }
+        }
+    }
+}
+
+/// Looks at every lane of the CPU; the most that was found.
+fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
+    let mut found = Look::Fine;
+    for place in &record.pools {
+        let Some((pool, slot)) = place.get() else {
+            break;
+        };
+        let lane = &pool.lanes()[*slot];
+        let mut look = system.examine(pool, lane, Sensor::Spotter, 0);
+        if look == Look::Blocked {
+            look = wait_out_grace(system, pool, lane);
+        }
+        match look {
+            Look::Acted => found = Look::Acted,
+            Look::Fine => {}
+            other if found == Look::Fine => found = other,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The lane's hand-overs were wasted lately: looks whether the block lasts.
+fn wait_out_grace(
+    system: &SystemInner,
+    pool: &crate::pool::Pool,
+    lane: &crate::lane::Lane,
+) -> Look {
+    let begun = os::monotonic_ns();
+    loop {
+        os::sched_yield();
+        let lasted = os::monotonic_ns().saturating_sub(begun).max(1);
+        match system.examine(pool, lane, Sensor::Spotter, lasted) {
+            Look::Blocked => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Counters of rare events, and the snapshots that users see.
+//!
+//! Per-item counts live with the queues (`proto::counts`); here is what happens seldom enough
+//! for a shared counter: hand-overs, refusals, rescues, reports.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sense::Sensor;
+
+/// A counter that anybody may raise.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub(crate) fn raise(&self) {
+        // Relaxed: a statistic.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As much as `value` at least.
+    pub(crate) fn at_least(&self, value: u64) {
+        // Relaxed: a statistic.
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of a System.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) by_mark: Counter,
+    pub(crate) by_spotter: Counter,
+    pub(crate) by_monitor: Counter,
+    pub(crate) by_hog: Counter,
+    pub(crate) forced: Counter,
+    pub(crate) fruitless: Counter,
+    pub(crate) wasted: Counter,
+    pub(crate) busy: Counter,
+    pub(crate) changed: Counter,
+    pub(crate) relieved: Counter,
+    pub(crate) rescues: Counter,
+    pub(crate) threads_peak: Counter,
+    pub(crate) creation_failures: Counter,
+    pub(crate) at_bound: Counter,
+    pub(crate) nice_refused: Counter,
+}
+
+impl Stats {
+    /// A lane changed hands.
+    pub(crate) fn note_hand_over(&self, sensor: Sensor) {
+        match sensor {
+            Sensor::Marked => self.by_mark.raise(),
+            Sensor::Spotter => self.by_spotter.raise(),
+            Sensor::Monitor => self.by_monitor.raise(),
+            Sensor::Hog => self.by_hog.raise(),
+            Sensor::Forced => self.forced.raise(),
+        }
+    }
+
+    /// A lane did not change hands.
+    pub(crate) fn note_refused(&self, busy: bool) {
+        if busy { self.busy.raise() } else { self.changed.raise() }
+    }
+
+    /// A victim was back at once.
+    pub(crate) fn note_wasted(&self) {
+        self.wasted.raise();
+    }
+}
+
+/// What a System has done so far. A snapshot: the fields are read one after another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemStats {
+    /// Threads now: workers and service threads.
+    pub threads: usize,
+    /// Most threads at a time so far.
+    pub threads_peak: usize,
+    /// Worker pools made so far.
+    pub pools: usize,
+    /// Queues that exist, the System's own included.
+    pub queues: usize,
+    /// Lanes handed over because the blocking code had said that it blocks.
+    pub handovers_marked: u64,
+    /// Lanes handed over because a CPU's idle spotter found the worker asleep.
+    pub handovers_spotter: u64,
+    /// Lanes handed over because the monitor found the worker asleep.
+    pub handovers_monitor: u64,
+    /// Lanes handed over because the item burned CPU for longer than the grace.
+    pub cpu_intensive: u64,
+    /// Lanes handed over by a test.
+    pub handovers_forced: u64,
+    /// Looks at a worker that turned out to run.
+    pub fruitless_looks: u64,
+    /// Hand-overs after which the worker was back within 50 us.
+    pub wasted_handovers: u64,
+    /// Take-overs refused because the worker was inside a section.
+    pub refused_busy: u64,
+    /// Take-overs refused because the lane had changed meanwhile.
+    pub refused_changed: u64,
+    /// Times that a sleeping lane got work from one whose item did not end.
+    pub relieved: u64,
+    /// Wake-ups that only the monitor noticed to be missing. Must stay 0: each is a bug.
+    pub rescues: u64,
+    /// Threads that the machine refused.
+    pub thread_creation_failures: u64,
+    /// Times that a pool wanted a worker beyond its bound.
+    pub at_worker_bound: u64,
+    /// High priority workers that run at normal priority, for lack of a right.
+    pub nice_refused: u64,
+}
+
+/// What a queue has done so far. A snapshot: the fields are read one after another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Items accepted.
+    pub accepted: u64,
+    /// Items that returned.
+    pub completed: u64,
+    /// Items that panicked, in the body or a destructor.
+    pub panicked: u64,
+    /// Items that were aborted, or dropped by a shutdown.
+    pub cancelled: u64,
+    /// Items accepted that have not ended: running, suspended or waiting.
+    pub in_flight: u64,
+    /// Items that hold an active slot (limited queues; otherwise 0).
+    pub active: usize,
+    /// Items that wait for a slot (limited queues; otherwise 0).
+    pub waiting: usize,
+}

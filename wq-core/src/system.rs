@@ -1,0 +1,306 @@
+//! A System: one instance of the engine, with its pools, workers, queues and service threads.
+//!
+//! Most programs have one, made lazily; tests make many. What is inside is kept alive by
+//! handles, by worker threads, and by queue handles; items in flight rely on it without a count,
+//! which is why it ends with a shutdown that accounts for every item (`shutdown`), and why
+//! wakers on foreign threads pin (`pins`).
+
+pub(crate) mod builder;
+pub(crate) mod grave;
+mod handle;
+pub(crate) mod pins;
+pub(crate) mod pools;
+pub(crate) mod shutdown;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::pool::Pool;
+use crate::proto::arm::Armed;
+use crate::proto::owner::WorkerId;
+use crate::proto::park::Parker;
+use crate::proto::spares::Spares;
+use crate::queue::QueueRef;
+use crate::stats::Stats;
+use crate::timer::Timers;
+use crate::topology::Topology;
+use crate::worker::Worker;
+use crate::{CpuSet, os};
+
+pub use handle::{DefaultSystemError, EnterGuard, System};
+
+/// Most worker records of a System; each costs a thread's stack, so this is far beyond sense.
+pub(crate) const MAX_WORKERS: usize = 4096;
+
+/// Items run.
+const RUNNING: u8 = 0;
+/// Nothing new is accepted; accepted items run on.
+const CLOSING: u8 = 1;
+/// What is left is dropped instead of polled.
+const DROPPING: u8 = 2;
+/// Threads leave.
+const STOPPED: u8 = 3;
+
+/// What a System knows of one CPU.
+#[derive(Debug)]
+pub(crate) struct CpuRecord {
+    /// The kernel's number.
+    pub(crate) cpu: usize,
+    /// This CPU alone, for placing workers.
+    pub(crate) mask: CpuSet,
+    /// Whether its spotter is wanted.
+    pub(crate) armed: Armed,
+    /// Where the spotter sleeps.
+    pub(crate) spotter: Parker,
+    /// The spotter's thread exists.
+    pub(crate) watched: AtomicBool,
+    /// Pools with a lane on this CPU; filled from the front, never emptied.
+    pub(crate) pools: Box<[OnceLock<(Arc<Pool>, usize)>]>,
+}
+
+/// The engine's shared state.
+#[derive(Debug)]
+pub(crate) struct SystemInner {
+    /// Number within the process.
+    pub(crate) id: u64,
+    /// What its threads' names begin with.
+    pub(crate) tag: String,
+    /// The machine.
+    pub(crate) topology: Topology,
+    /// CPUs in use, in order; a CPU's place here is its ordinal.
+    pub(crate) cpus: Box<[CpuRecord]>,
+    /// Most lanes of an unbound pool.
+    pub(crate) max_lanes: usize,
+    /// How long a surplus worker stays.
+    pub(crate) keep_alive: Duration,
+    /// Whether a thread's state can be seen from outside.
+    pub(crate) can_see: bool,
+    /// Worker records by number (less one).
+    workers: Box<[OnceLock<Arc<Worker>>]>,
+    /// Records in use so far.
+    nr_records: AtomicU32,
+    /// Records whose thread has ended.
+    pub(crate) discarded: Spares,
+    /// All pools.
+    pub(crate) pools: Mutex<Vec<Arc<Pool>>>,
+    /// Queues that exist.
+    pub(crate) queues: Mutex<HashMap<u64, QueueRef>>,
+    /// Queues that are to be freed.
+    pub(crate) grave: Mutex<Vec<QueueRef>>,
+    /// The System's own queues.
+    pub(crate) own: OnceLock<OwnQueues>,
+    /// Delays.
+    pub(crate) timers: Arc<Timers>,
+    /// One of the phases above; only rises.
+    phase: AtomicU8,
+    /// Where the thread maker sleeps.
+    pub(crate) maker: Parker,
+    /// Where the monitor sleeps.
+    pub(crate) monitor: Parker,
+    /// Whether the monitor is awake.
+    pub(crate) monitor_armed: Armed,
+    /// Threads that live, service threads included.
+    pub(crate) threads: AtomicU32,
+    /// Rare events.
+    pub(crate) stats: Stats,
+    /// The missing right for negative nice values was reported.
+    said_nice: AtomicBool,
+    /// The machine's refusal of a thread was reported.
+    pub(crate) said_no_thread: AtomicBool,
+    /// Tests make the machine refuse threads.
+    pub(crate) refuse_threads: AtomicBool,
+    /// Somebody has taken the shutdown upon itself.
+    pub(crate) shutdown_begun: AtomicBool,
+}
+
+/// Queues that every System has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnQueues {
+    /// Unbound, unlimited: where `spawn` goes.
+    pub(crate) default: QueueRef,
+    /// Per CPU.
+    pub(crate) percpu: QueueRef,
+    /// Per CPU, high priority.
+    pub(crate) highpri: QueueRef,
+}
+
+/// A System, without a count. Its bearer (a queue) does not outlive it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SystemRef(NonNull<SystemInner>);
+
+// SAFETY: it stands for `&SystemInner`, which is `Sync`.
+unsafe impl Send for SystemRef {}
+// SAFETY: as above.
+unsafe impl Sync for SystemRef {}
+
+impl fmt::Debug for SystemRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SystemRef({:p})", self.0)
+    }
+}
+
+impl SystemRef {
+    /// For queues of `system`.
+    pub(crate) fn new(system: &Arc<SystemInner>) -> SystemRef {
+        SystemRef(NonNull::from(&**system))
+    }
+
+    /// The System.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &SystemInner {
+        // SAFETY: queues are freed before their System, and bear this only while they live.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Whether it is this one.
+    #[inline(always)]
+    pub(crate) fn is(&self, system: &Arc<SystemInner>) -> bool {
+        std::ptr::eq(self.0.as_ptr(), &raw const **system)
+    }
+}
+
+impl SystemInner {
+    /// The System's own queues.
+    ///
+    /// # Panics
+    /// Before `build` has made them; nobody has a handle by then.
+    #[inline]
+    pub(crate) fn own(&self) -> &OwnQueues {
+        self.own.get().expect("`build` makes the System's queues")
+    }
+
+    /// The worker with this number.
+    ///
+    /// # Panics
+    /// If no record has the number; owner words hold only numbers of records.
+    #[inline]
+    pub(crate) fn worker(&self, id: WorkerId) -> &Arc<Worker> {
+        self.workers[id as usize - 1].get().expect("numbers are given out with their record")
+    }
+
+    /// A record for a new thread: one whose thread has ended, or a fresh one.
+    pub(crate) fn new_record(&self) -> Option<Arc<Worker>> {
+        use crate::proto::spares::Claim;
+        loop {
+            match self.discarded.claim(|id| &self.worker(id).spare) {
+                Claim::Spare(id) => return Some(Arc::clone(self.worker(id))),
+                Claim::Discarded(_) => {}
+                Claim::Empty => break,
+            }
+        }
+        // Relaxed: only the maker gives out records; sensors find them through owner words.
+        let at = self.nr_records.load(Ordering::Relaxed) as usize;
+        let slot = self.workers.get(at)?;
+        let worker = Arc::new(Worker::new(at as WorkerId + 1));
+        let _ = slot.set(Arc::clone(&worker));
+        // Relaxed: as above.
+        self.nr_records.store(at as u32 + 1, Ordering::Relaxed);
+        Some(worker)
+    }
+
+    /// All records so far.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Arc<Worker>> {
+        self.workers.iter().map_while(OnceLock::get)
+    }
+
+    /// The mask of one CPU.
+    pub(crate) fn cpu_mask(&self, cpu: usize) -> &CpuSet {
+        &self.cpus[self.ordinal(cpu)].mask
+    }
+
+    /// A CPU's place among those in use; 0 for one that is not.
+    #[inline]
+    pub(crate) fn ordinal(&self, cpu: usize) -> usize {
+        if self.cpus.get(cpu).is_some_and(|record| record.cpu == cpu) {
+            return cpu;
+        }
+        self.cpus.binary_search_by_key(&cpu, |record| record.cpu).unwrap_or(0)
+    }
+
+    /// The ordinal of the CPU that the caller runs on.
+    #[inline]
+    pub(crate) fn ordinal_of_current_cpu(&self) -> usize {
+        self.ordinal(os::current_cpu())
+    }
+
+    /// Work waits behind a running item on `cpu`: has its spotter run when the CPU goes idle.
+    pub(crate) fn arm_spotter(&self, cpu: usize) {
+        let record = &self.cpus[self.ordinal(cpu)];
+        if record.armed.arm() {
+            record.spotter.unpark();
+        }
+    }
+
+    /// A lane went to work: wakes the monitor if it sleeps deeply.
+    pub(crate) fn poke_monitor(&self) {
+        if self.monitor_armed.arm() {
+            self.monitor.unpark();
+        }
+    }
+
+    /// The pool needs a worker: tells the thread maker.
+    pub(crate) fn request_worker(&self, pool: &Pool) {
+        // Relaxed: the maker's wake-up orders it.
+        if !pool.managing.swap(true, Ordering::Relaxed) {
+            self.maker.unpark();
+        }
+    }
+
+    /// The phase now.
+    #[inline(always)]
+    fn phase(&self) -> u8 {
+        // Acquire: pairs with the Release in `raise_phase`.
+        self.phase.load(Ordering::Acquire)
+    }
+
+    /// Goes on to a later phase.
+    fn raise_phase(&self, phase: u8) {
+        // AcqRel: pairs with the Acquire in `phase`.
+        self.phase.fetch_max(phase, Ordering::AcqRel);
+    }
+
+    /// Whether nothing new is accepted.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.phase() >= CLOSING
+    }
+
+    /// Whether items are dropped instead of polled.
+    #[inline(always)]
+    pub(crate) fn is_dropping(&self) -> bool {
+        self.phase() >= DROPPING
+    }
+
+    /// Whether threads are to leave.
+    #[inline(always)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.phase() >= STOPPED
+    }
+
+    /// A thread has begun.
+    pub(crate) fn note_thread(&self) {
+        // AcqRel: pairs with the Acquire of the shutdown that counts threads.
+        let now = self.threads.fetch_add(1, Ordering::AcqRel) + 1;
+        self.stats.threads_peak.at_least(u64::from(now));
+    }
+
+    /// A thread ends.
+    pub(crate) fn note_thread_gone(&self) {
+        // Release: pairs with the Acquire of the shutdown that counts threads.
+        self.threads.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Reports once that workers do not get the priority that they were meant to have.
+    pub(crate) fn say_once_nice_refused(&self, nice: i8) {
+        // Relaxed: at worst it is said twice.
+        if !self.said_nice.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "wq: nice {nice} was refused (it needs CAP_SYS_NICE or RLIMIT_NICE); these \
+                 workers run at normal priority"
+            );
+        }
+    }
+}

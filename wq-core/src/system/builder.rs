@@ -1,0 +1,160 @@
+//! Making a System.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::proto::arm::Armed;
+use crate::proto::asym;
+use crate::proto::park::Parker;
+use crate::proto::spares::Spares;
+use crate::queue::builder::{BuildError, Complaints, check_name};
+use crate::stats::Stats;
+use crate::timer::Timers;
+use crate::topology::Topology;
+use crate::{CpuSet, os, service};
+
+use super::pools::MAX_POOLS_PER_CPU;
+use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner};
+
+/// Numbers Systems.
+static NEXT_SYSTEM_ID: AtomicU64 = AtomicU64::new(1);
+
+/// How long a surplus worker stays by default.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Longest tag: thread names have 15 bytes, and must say pool and number too.
+const MAX_TAG: usize = 5;
+
+/// Builds a [`System`]. Setters never fail; [`SystemBuilder::build`] names every bad field.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().workers(2).build()?;
+/// assert_eq!(system.block_on(system.default_queue().spawn(async { 1 + 1 })).unwrap(), 2);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct SystemBuilder {
+    tag: String,
+    cpus: Option<String>,
+    workers: Option<usize>,
+    keep_alive: Duration,
+}
+
+impl SystemBuilder {
+    /// The defaults: all CPUs that the process may use.
+    pub(super) fn new() -> SystemBuilder {
+        SystemBuilder { tag: "wq".to_owned(), cpus: None, workers: None, keep_alive: KEEP_ALIVE }
+    }
+
+    /// What the names of its threads begin with, at most 5 bytes; default `wq`. Tells several
+    /// Systems of a process apart.
+    pub fn name(mut self, tag: impl Into<String>) -> SystemBuilder {
+        self.tag = tag.into();
+        self
+    }
+
+    /// The CPUs to use, as the kernel writes lists of them: `"0-3,8"`. Default: all that the
+    /// process may use. CPUs beyond those are left out; none left is an error.
+    #[doc(alias = "unbound_cpus")]
+    pub fn cpus(mut self, list: impl Into<String>) -> SystemBuilder {
+        self.cpus = Some(list.into());
+        self
+    }
+
+    /// How many items of an unbound queue may be polled at a time while none blocks. Default:
+    /// the CPUs in use, at most the CPU quota of the container, rounded up.
+    pub fn workers(mut self, lanes: usize) -> SystemBuilder {
+        self.workers = Some(lanes);
+        self
+    }
+
+    /// How long a surplus worker thread stays; default 10 s.
+    #[doc(alias = "IDLE_WORKER_TIMEOUT")]
+    pub fn keep_alive(mut self, time: Duration) -> SystemBuilder {
+        self.keep_alive = time;
+        self
+    }
+
+    /// Makes the System and its service threads.
+    ///
+    /// # Errors
+    /// A [`BuildError`] that names every field that cannot be used, or says that the machine
+    /// refused a thread.
+    pub fn build(self) -> Result<System, BuildError> {
+        let topology = Topology::detect();
+        let mut complaints = Complaints::new();
+        check_name(&mut complaints, &self.tag, MAX_TAG);
+        if self.workers == Some(0) {
+            complaints.add("workers", "0 lanes run nothing; take 1 or more");
+        }
+        let cpus = self.chosen_cpus(&topology, &mut complaints);
+        complaints.into_result()?;
+        asym::init();
+        let inner = Arc::new(self.inner(topology, &cpus));
+        service::start(&inner).map_err(BuildError::thread_refused)?;
+        let system = System::own(inner);
+        system.make_own_queues()?;
+        Ok(system)
+    }
+
+    /// The CPUs to use.
+    fn chosen_cpus(&self, topology: &Topology, complaints: &mut Complaints) -> CpuSet {
+        let allowed = topology.allowed();
+        let Some(list) = &self.cpus else {
+            return allowed.clone();
+        };
+        match list.parse::<CpuSet>() {
+            Err(error) => complaints.add("cpus", error),
+            Ok(wanted) if wanted.and(allowed).is_empty() => complaints.add(
+                "cpus",
+                format!("none of \"{wanted}\" may be used; this process may use \"{allowed}\""),
+            ),
+            Ok(wanted) => return wanted.and(allowed),
+        }
+        allowed.clone()
+    }
+
+    /// The state.
+    fn inner(self, topology: Topology, cpus: &CpuSet) -> SystemInner {
+        let record = |cpu: usize| CpuRecord {
+            cpu,
+            mask: CpuSet::from_iter([cpu]),
+            armed: Armed::new(),
+            spotter: Parker::new(),
+            watched: AtomicBool::new(false),
+            pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
+        };
+        SystemInner {
+            // Relaxed: only uniqueness matters.
+            id: NEXT_SYSTEM_ID.fetch_add(1, Ordering::Relaxed),
+            tag: self.tag,
+            max_lanes: self.workers.unwrap_or(usize::MAX),
+            cpus: cpus.iter().map(record).collect(),
+            topology,
+            keep_alive: self.keep_alive,
+            can_see: os::probe_works() != os::ProbeKind::None,
+            workers: (0..MAX_WORKERS).map(|_| OnceLock::new()).collect(),
+            nr_records: AtomicU32::new(0),
+            discarded: Spares::new(),
+            pools: Mutex::new(Vec::new()),
+            queues: Mutex::new(HashMap::new()),
+            grave: Mutex::new(Vec::new()),
+            own: OnceLock::new(),
+            timers: Timers::new(),
+            phase: AtomicU8::new(RUNNING),
+            maker: Parker::new(),
+            monitor: Parker::new(),
+            monitor_armed: Armed::new(),
+            threads: AtomicU32::new(0),
+            stats: Stats::default(),
+            said_nice: AtomicBool::new(false),
+            said_no_thread: AtomicBool::new(false),
+            refuse_threads: AtomicBool::new(false),
+            shutdown_begun: AtomicBool::new(false),
+        }
+    }
+}

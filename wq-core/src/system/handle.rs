@@ -1,0 +1,241 @@
+//! The handle of a System, the entered one, and the process's default.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::resume_unwind;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::block;
+use crate::current::Current;
+use crate::queue::builder::BuildError;
+use crate::queue::handle::Queue;
+use crate::stats::SystemStats;
+use crate::topology::Topology;
+
+use super::builder::SystemBuilder;
+use super::shutdown::ShutdownReport;
+use super::{OwnQueues, SystemInner};
+
+/// One instance of the engine: pools, workers, queues.
+///
+/// A cheap handle. When the last handle that came from [`SystemBuilder::build`] (or a clone of
+/// it) is dropped, the System shuts down as by [`System::shutdown`] without grace.
+#[derive(Clone)]
+pub struct System {
+    pub(crate) inner: Arc<SystemInner>,
+    /// Shuts down when the last one goes; handles from [`System::current`] have none.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// The right, and duty, to shut a System down.
+struct Owner(Arc<SystemInner>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Duration::ZERO);
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System").field("name", &self.inner.tag).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Systems entered on this thread, the innermost last.
+    static ENTERED: RefCell<Vec<System>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The process's default.
+static DEFAULT: OnceLock<System> = OnceLock::new();
+
+impl System {
+    /// A builder with the defaults.
+    pub fn builder() -> SystemBuilder {
+        SystemBuilder::new()
+    }
+
+    /// The first, owning handle.
+    pub(super) fn own(inner: Arc<SystemInner>) -> System {
+        let owner = Some(Arc::new(Owner(Arc::clone(&inner))));
+        System { inner, _owner: owner }
+    }
+
+    /// The calling worker's System, else the one entered on this thread, else the process's
+    /// default, which is made if there is none yet.
+    ///
+    /// # Panics
+    /// If the default must be made and the machine refuses its threads.
+    pub fn current() -> System {
+        let here = Current::with(|current| {
+            current.map(|c| System { inner: Arc::clone(&c.system), _owner: None })
+        });
+        here.or_else(System::entered).unwrap_or_else(|| System::default_system().clone())
+    }
+
+    /// The System entered on this thread, if any.
+    pub(crate) fn entered() -> Option<System> {
+        ENTERED.try_with(|entered| entered.borrow().last().cloned()).ok().flatten()
+    }
+
+    /// The process's default System, made at the first call.
+    fn default_system() -> &'static System {
+        DEFAULT.get_or_init(|| match System::builder().build() {
+            Ok(system) => system,
+            Err(error) => panic!("the default System cannot be made: {error}"),
+        })
+    }
+
+    /// Makes this the process's default.
+    ///
+    /// # Errors
+    /// If there is one already: installed before, or made because something was spawned.
+    pub fn install_default(&self) -> Result<(), DefaultSystemError> {
+        DEFAULT.set(self.clone()).map_err(|_| DefaultSystemError(()))
+    }
+
+    /// Makes this the current System of the calling thread until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        ENTERED.with(|entered| entered.borrow_mut().push(self.clone()));
+        EnterGuard { _system: PhantomData }
+    }
+
+    /// The unbound queue without limits to which `spawn` goes.
+    #[doc(alias = "system_dfl_wq")]
+    pub fn default_queue(&self) -> Queue {
+        self.own_queue(|own| own.default)
+    }
+
+    /// The System's per-CPU queue.
+    #[doc(alias = "system_percpu_wq")]
+    pub fn percpu_queue(&self) -> Queue {
+        self.own_queue(|own| own.percpu)
+    }
+
+    /// The System's per-CPU queue of high priority.
+    #[doc(alias = "system_highpri_wq")]
+    pub fn highpri_queue(&self) -> Queue {
+        self.own_queue(|own| own.highpri)
+    }
+
+    /// A handle to one of the System's own queues.
+    fn own_queue(&self, which: impl Fn(&OwnQueues) -> crate::queue::QueueRef) -> Queue {
+        Queue::of_system(Arc::clone(&self.inner), which(self.inner.own()))
+    }
+
+    /// Makes the System's own queues.
+    pub(super) fn make_own_queues(&self) -> Result<(), BuildError> {
+        let own = OwnQueues {
+            default: crate::queue::builder::make_own(&self.inner, "events_unbound", None)?,
+            percpu: crate::queue::builder::make_own(&self.inner, "events", Some(false))?,
+            highpri: crate::queue::builder::make_own(&self.inner, "events_highpri", Some(true))?,
+        };
+        let _ = self.inner.own.set(own);
+        Ok(())
+    }
+
+    /// Polls a future on the calling thread until it is ready; this System is current meanwhile.
+    /// May be called anywhere, inside a task too: a worker hands its lane over while it sleeps.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entered = self.enter();
+        block::block_on(future)
+    }
+
+    /// Runs a future as a task of the default queue and waits for it. What it awaits is woken on
+    /// the lane where it runs, which is faster than [`System::block_on`].
+    ///
+    /// # Panics
+    /// If the task panics, with its payload; or if the System shuts down meanwhile.
+    pub fn run<F>(&self, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let _entered = self.enter();
+        match self.default_queue().spawn(future).wait() {
+            Ok(output) => output,
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => resume_unwind(payload),
+                Err(error) => panic!("the root task gave no result: {error}"),
+            },
+        }
+    }
+
+    /// Stops the System: refuses new work, gives what was accepted `grace` to end, drops what is
+    /// left suspended or queued, and names the threads that are still inside an item. Afterwards
+    /// accepted = completed + dropped + detached.
+    ///
+    /// Called from inside one of its items it only begins, and reports what is known by then.
+    pub fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        self.inner.shutdown(grace)
+    }
+
+    /// What the System has done so far.
+    pub fn stats(&self) -> SystemStats {
+        let inner = &self.inner;
+        let s = &inner.stats;
+        let queues = inner.queues.lock().unwrap_or_else(PoisonError::into_inner).len();
+        SystemStats {
+            // Relaxed: a count for people.
+            threads: inner.threads.load(Ordering::Relaxed) as usize,
+            threads_peak: s.threads_peak.get() as usize,
+            pools: inner.lock_pools().len(),
+            queues,
+            handovers_marked: s.by_mark.get(),
+            handovers_spotter: s.by_spotter.get(),
+            handovers_monitor: s.by_monitor.get(),
+            cpu_intensive: s.by_hog.get(),
+            handovers_forced: s.forced.get(),
+            fruitless_looks: s.fruitless.get(),
+            wasted_handovers: s.wasted.get(),
+            refused_busy: s.busy.get(),
+            refused_changed: s.changed.get(),
+            relieved: s.relieved.get(),
+            rescues: s.rescues.get(),
+            thread_creation_failures: s.creation_failures.get(),
+            at_worker_bound: s.at_bound.get(),
+            nice_refused: s.nice_refused.get(),
+        }
+    }
+
+    /// The machine as the System sees it.
+    pub fn topology(&self) -> &Topology {
+        &self.inner.topology
+    }
+}
+
+/// Keeps a System current on the thread that entered it.
+#[derive(Debug)]
+#[must_use = "the System is left when the guard is dropped"]
+pub struct EnterGuard<'a> {
+    /// Not `Send`: it belongs to the thread.
+    _system: PhantomData<(&'a System, *const ())>,
+}
+
+impl Drop for EnterGuard<'_> {
+    fn drop(&mut self) {
+        let left = ENTERED.try_with(|entered| entered.borrow_mut().pop());
+        // Dropped outside the borrow: it may shut a System down.
+        drop(left);
+    }
+}
+
+/// There is a default System already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DefaultSystemError(());
+
+impl fmt::Display for DefaultSystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the process has a default System already; install yours before anything is spawned, \
+             or enter it",
+        )
+    }
+}
+
+impl std::error::Error for DefaultSystemError {}

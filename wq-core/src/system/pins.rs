@@ -1,0 +1,37 @@
+//! The process's pin stripes: see `proto::pin`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::proto::pin::{Pin, PinStripe};
+
+/// Stripes, so that foreign wakers on different CPUs rarely write the same line.
+const STRIPES: usize = 16;
+
+/// The stripes.
+static PINS: [CachePadded<PinStripe>; STRIPES] =
+    [const { CachePadded::new(PinStripe::new()) }; STRIPES];
+
+/// Spreads threads over the stripes.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// This thread's stripe.
+    static STRIPE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+}
+
+/// Pins all Systems until the guard drops; for a few instructions only.
+pub(crate) fn pin() -> Pin<'static> {
+    // A thread whose thread-locals are gone takes the first stripe.
+    PINS[STRIPE.try_with(|stripe| *stripe).unwrap_or(0)].pin()
+}
+
+/// Waits until all pins taken before the call are gone.
+pub(crate) fn wait_for_all() {
+    for stripe in &PINS {
+        while !stripe.quiescent() {
+            std::thread::yield_now();
+        }
+    }
+}

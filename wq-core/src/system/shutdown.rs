@@ -1,0 +1,209 @@
+//! The end of a System: every accepted item is accounted for.
+//!
+//! Refuse new work; take back what timers hold; let items end within the grace; then drop what
+//! is queued or suspended, on workers; then stop the threads. Threads that are still inside an
+//! item are named and left behind; they keep the System's memory until they come back.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::current::Current;
+use crate::entry::Entry;
+use crate::queue::flush::WaitFor;
+use crate::queue::{CLOSED, QueueRef};
+use crate::timer::Fire;
+use crate::{block, registry, route};
+
+use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
+
+/// What is left is given this long to be dropped before a thread inside an item counts as stuck.
+const DROP_TIME: Duration = Duration::from_millis(100);
+
+/// Threads are given this long to leave.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+
+/// What became of a System's items.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Items that had returned (or panicked) by the end.
+    pub completed: u64,
+    /// Items that were dropped before they had returned, aborted ones included.
+    pub dropped: u64,
+    /// Items whose thread is still inside them.
+    pub detached: u64,
+    /// Armed delayed items that were taken back.
+    pub timers: u64,
+    /// Names of the threads left behind.
+    pub detached_threads: Vec<String>,
+    /// The call came from inside an item, or another shutdown was under way: the figures are
+    /// those of the moment.
+    pub only_begun: bool,
+}
+
+impl SystemInner {
+    /// See [`crate::System::shutdown`].
+    pub(crate) fn shutdown(self: &Arc<Self>, grace: Duration) -> ShutdownReport {
+        // AcqRel: one of several callers does it, and sees what the others did before.
+        let begun = self.shutdown_begun.swap(true, Ordering::AcqRel);
+        let inside = Current::with(|c| c.is_some_and(|c| Arc::ptr_eq(&c.system, self)));
+        if begun || inside {
+            if inside && !begun {
+                self.shutdown_elsewhere(grace);
+            }
+            return ShutdownReport { only_begun: true, ..self.report() };
+        }
+        self.shutdown_here(grace)
+    }
+
+    /// Has a thread of its own do it: the caller is a worker and cannot wait for itself.
+    fn shutdown_elsewhere(self: &Arc<Self>, grace: Duration) {
+        self.close_all();
+        let system = Arc::clone(self);
+        let name = format!("{}/shutdown", self.tag);
+        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+            system.shutdown_here(grace);
+        });
+        if spawned.is_err() {
+            // No thread to wait with: at least everybody is told to stop.
+            self.raise_phase(STOPPED);
+            self.wake_everybody();
+        }
+    }
+
+    /// The steps.
+    fn shutdown_here(self: &Arc<Self>, grace: Duration) -> ShutdownReport {
+        let deadline = Instant::now().checked_add(grace);
+        self.close_all();
+        let timers = self.take_timers_back();
+        let mut all_ended = true;
+        for queue in &self.all_queues().0 {
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            all_ended &= wait_until_empty(*queue, left.unwrap_or(Duration::MAX));
+        }
+        if !all_ended {
+            self.drop_what_is_left();
+        }
+        let mut report = self.report();
+        report.timers = timers;
+        if report.detached > 0 {
+            report.detached_threads = self.busy_threads();
+        }
+        self.raise_phase(STOPPED);
+        self.wake_everybody();
+        self.wait_for_threads(report.detached_threads.len() as u32);
+        self.dig();
+        pins::wait_for_all();
+        report
+    }
+
+    /// Refuses new work on every queue.
+    fn close_all(&self) {
+        self.raise_phase(CLOSING);
+        for queue in &self.all_queues().0 {
+            queue.get().set_flags(CLOSED);
+        }
+    }
+
+    /// Takes back what is armed: sleepers are woken (their delay belongs to nobody any more),
+    /// delayed items end without having run.
+    fn take_timers_back(&self) -> u64 {
+        let mut delayed = 0;
+        for fire in self.timers.stop() {
+            delayed += u64::from(matches!(fire, Fire::Call(_)));
+            fire.fire();
+        }
+        delayed
+    }
+
+    /// Queued and suspended items are dropped by workers; waits until only those are left whose
+    /// thread is inside them.
+    fn drop_what_is_left(&self) {
+        self.raise_phase(DROPPING);
+        for queue in &self.all_queues().0 {
+            let q = queue.get();
+            for limiter in q.limiters() {
+                // Waiting items bypass the limit: they are only dropped.
+                let waiting = {
+                    let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+                    limiter.set_max_active(usize::MAX);
+                    std::iter::from_fn(|| limiter.activate_one()).collect::<Vec<Entry>>()
+                };
+                waiting.into_iter().for_each(|entry| route::start(q, None, entry));
+            }
+        }
+        registry::wake_all(self.id);
+        let deadline = Instant::now() + DROP_TIME;
+        for queue in &self.all_queues().0 {
+            wait_until_empty(*queue, deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// The queues that exist now, kept until the answer is dropped.
+    fn all_queues(&self) -> PinnedQueues {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        PinnedQueues(queues.values().inspect(|queue| queue.get().pin()).copied().collect())
+    }
+
+    /// Sums over the queues.
+    fn report(&self) -> ShutdownReport {
+        let mut report = ShutdownReport::default();
+        for queue in &self.all_queues().0 {
+            let stats = queue.get().stats();
+            report.completed += stats.completed + stats.panicked;
+            report.dropped += stats.cancelled;
+            report.detached += stats.in_flight;
+        }
+        report
+    }
+
+    /// Names of the workers that are inside an item.
+    fn busy_threads(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for worker in self.records().filter(|w| w.is_in_item()) {
+            names.push(worker.name());
+        }
+        names
+    }
+
+    /// Everybody looks at the phase.
+    fn wake_everybody(&self) {
+        self.records().for_each(|worker| worker.parker.unpark());
+        for record in &self.cpus {
+            record.spotter.unpark();
+        }
+        self.maker.unpark();
+        self.monitor.unpark();
+    }
+
+    /// Waits until all threads but the stuck ones have left.
+    fn wait_for_threads(&self, stuck: u32) {
+        let deadline = Instant::now() + LEAVE_TIME;
+        // Acquire: pairs with the Release in `note_thread_gone`.
+        while self.threads.load(Ordering::Acquire) > stuck && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Queues that stay while this lives.
+struct PinnedQueues(Vec<QueueRef>);
+
+impl Drop for PinnedQueues {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|queue| queue.get().unpin());
+    }
+}
+
+/// Waits until a queue is empty. False: the time was over first.
+fn wait_until_empty(queue: QueueRef, limit: Duration) -> bool {
+    let q = queue.get();
+    let (id, cell) = q.begin_wait(queue, WaitFor::Drain);
+    let empty = std::future::poll_fn(|cx| cell.poll(cx.waker()));
+    let ended = block::block_on_timeout(empty, limit).is_some();
+    if !ended {
+        q.abandon_wait(id);
+    }
+    ended
+}

@@ -1,0 +1,303 @@
+//! Re-queueable work items: one function, queued as often as one likes, never run twice at once.
+//!
+//! An item's word (`proto::state`) decides who may queue it and who may run it; each granted
+//! request becomes one task, numbered, so that a cancelled request's entry is recognised as
+//! stale when a worker reaches it. A request that is reached while the item still runs waits,
+//! keeping its slot, and goes on when the run has ended (the kernel: it moves to the worker that
+//! runs the item).
+
+pub(crate) mod delayed;
+mod wait;
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
+use crate::queue::handle::Queue;
+use crate::queue::wait::WaitError;
+use crate::{route, task};
+
+use wait::Progress;
+pub use wait::{CancelWait, WorkFlush};
+
+/// Answer to a queueing call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "an item that was not queued does not run for this call"]
+pub enum Queued {
+    /// This call queued it.
+    New,
+    /// It was pending already; that execution will see what the caller stored before this call.
+    AlreadyPending,
+    /// It is disabled (or being cancelled); the request is lost.
+    Disabled,
+    /// The queue does not accept it: closed, draining or full.
+    Closed,
+}
+
+/// The shared part of an item.
+pub(crate) struct WorkInner {
+    /// The word.
+    state: WorkState,
+    /// The function. Locked only by the one execution that there is.
+    body: Mutex<Box<dyn FnMut() + Send>>,
+    /// The execution that waits for the running one to end.
+    deferred: Mutex<Option<Waker>>,
+    /// Which requests have ended, and who waits for which.
+    progress: Mutex<Progress>,
+}
+
+impl fmt::Debug for WorkInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkInner").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The item whose function runs on this thread.
+    static INSIDE: Cell<*const WorkInner> = const { Cell::new(std::ptr::null()) };
+}
+
+/// A re-queueable work item.
+///
+/// Queue it with [`Queue::queue`]. However often it is queued while it is pending, one execution
+/// follows; queued while it runs, one more follows after it, never beside it, whatever the queue.
+/// A clone is another handle to the same item.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// static RUNS: AtomicU32 = AtomicU32::new(0);
+///
+/// let queue = wq_core::Workqueue::unbound("tick").build()?;
+/// let work = wq_core::Work::new(|| {
+///     RUNS.fetch_add(1, Ordering::Relaxed);
+/// });
+/// assert_eq!(queue.queue(&work), wq_core::Queued::New);
+/// work.flush().wait()?;
+/// assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "work_struct")]
+#[doc(alias = "INIT_WORK")]
+pub struct Work(Arc<WorkInner>);
+
+impl Work {
+    /// An idle item that runs `function`.
+    pub fn new(function: impl FnMut() + Send + 'static) -> Work {
+        Work(Arc::new(WorkInner {
+            state: WorkState::new(),
+            body: Mutex::new(Box::new(function)),
+            deferred: Mutex::new(None),
+            progress: Mutex::new(Progress::default()),
+        }))
+    }
+
+    /// The shared part.
+    pub(crate) fn inner(&self) -> &Arc<WorkInner> {
+        &self.0
+    }
+
+    /// Whether an execution is to come; may be stale when it returns.
+    #[doc(alias = "work_pending")]
+    pub fn is_pending(&self) -> bool {
+        self.0.state.is_pending()
+    }
+
+    /// Whether the function runs; may be stale when it returns.
+    #[doc(alias = "work_busy")]
+    pub fn is_running(&self) -> bool {
+        self.0.state.is_running()
+    }
+
+    /// Takes a pending execution back; says whether there was one. A running one goes on.
+    #[doc(alias = "cancel_work")]
+    pub fn cancel(&self) -> bool {
+        self.0.cancel()
+    }
+
+    /// Takes a pending execution back and waits until a running one has ended. Until then the
+    /// item is disabled: queueing calls are refused and lost. Yields whether it was pending.
+    ///
+    /// # Cancellation
+    /// Dropping the wait enables the item again; what was taken back stays so.
+    #[doc(alias = "cancel_work_sync")]
+    pub fn cancel_and_wait(&self) -> CancelWait {
+        CancelWait::begin(&self.0, self.0.disable_and_cancel())
+    }
+
+    /// Waits until the execution that was last asked for (pending, else running) has ended.
+    /// Yields whether there was any.
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it.
+    #[doc(alias = "flush_work")]
+    pub fn flush(&self) -> WorkFlush {
+        WorkFlush::begin(&self.0)
+    }
+
+    /// Takes a pending execution back and refuses requests until [`Work::enable`] was called as
+    /// often as this. Says whether it was pending.
+    #[doc(alias = "disable_work")]
+    pub fn disable(&self) -> bool {
+        self.0.disable_and_cancel()
+    }
+
+    /// Undoes one [`Work::disable`]: `Some(true)` if the item is enabled now, `None` if it was
+    /// not disabled. Refused requests are not remembered.
+    #[doc(alias = "enable_work")]
+    pub fn enable(&self) -> Option<bool> {
+        self.0.state.enable()
+    }
+}
+
+/// Locks; what is inside is whole even after a panic.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl WorkInner {
+    /// Asks for an execution on `queue`, at home on CPU `home`.
+    pub(crate) fn queue_at(self: &Arc<Self>, queue: &Queue, home: usize) -> Queued {
+        match self.state.request() {
+            Requested::Disabled => Queued::Disabled,
+            Requested::AlreadyPending => Queued::AlreadyPending,
+            Requested::Granted(request) => self.submit(queue, home, request),
+        }
+    }
+
+    /// Queues a granted request.
+    fn submit(self: &Arc<Self>, queue: &Queue, home: usize, request: Request) -> Queued {
+        let run = Run { work: Arc::clone(self), request, over: false };
+        let (entry, handle) = task::build(queue.0.queue, home, run);
+        drop(handle);
+        match route::submit(queue.0.queue, entry) {
+            Ok(()) => Queued::New,
+            Err((entry, _)) => {
+                // Dropping the run withdraws the request.
+                drop(entry);
+                Queued::Closed
+            }
+        }
+    }
+
+    /// Queues a request that was granted before its queue was closed.
+    pub(crate) fn submit_promised(self: &Arc<Self>, queue: &Queue, request: Request) {
+        let run = Run { work: Arc::clone(self), request, over: false };
+        let home = queue.0.system.ordinal_of_current_cpu();
+        let (entry, handle) = task::build(queue.0.queue, home, run);
+        drop(handle);
+        route::submit_promised(queue.0.queue, entry);
+    }
+
+    /// The word.
+    pub(crate) fn state(&self) -> &WorkState {
+        &self.state
+    }
+
+    /// Takes a pending execution back.
+    pub(crate) fn cancel(&self) -> bool {
+        let request = self.state.latest();
+        let (pending, wake) = self.state.withdraw();
+        self.wake_deferred(wake);
+        if pending {
+            self.note_over(request);
+        }
+        pending
+    }
+
+    /// Refuses requests and takes a pending one back.
+    fn disable_and_cancel(&self) -> bool {
+        assert!(self.state.disable(), "an item cannot be disabled more than 65535 times at once");
+        self.cancel()
+    }
+
+    /// Has the execution that waited for the running one go on.
+    fn wake_deferred(&self, wake: WakeDeferred) {
+        if !wake.0 {
+            return;
+        }
+        let waker = lock(&self.deferred).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// A request is over: executed, cancelled, or dropped.
+    fn note_over(&self, request: Request) {
+        let told = lock(&self.progress).end(request);
+        told.into_iter().for_each(Waker::wake);
+    }
+
+    /// An error if the caller is inside this item's function.
+    fn check_not_inside(&self) -> Result<(), WaitError> {
+        if INSIDE.with(Cell::get) == std::ptr::from_ref(self) {
+            return Err(WaitError::itself("the work item itself"));
+        }
+        Ok(())
+    }
+
+    /// Runs the function; the caller holds the right to.
+    fn run_body(&self, request: Request) {
+        let outer = INSIDE.replace(std::ptr::from_ref(self));
+        lock(&self.progress).begin(request);
+        let result = catch_unwind(AssertUnwindSafe(|| (lock(&self.body))()));
+        INSIDE.set(outer);
+        let wake = self.state.end();
+        self.note_over(request);
+        self.wake_deferred(wake);
+        if let Err(payload) = result {
+            // The task layer counts and reports it.
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// One requested execution, as a task.
+struct Run {
+    work: Arc<WorkInner>,
+    request: Request,
+    over: bool,
+}
+
+impl Future for Run {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut begin = self.work.state.begin(self.request);
+        if begin == Begin::Wait {
+            *lock(&self.work.deferred) = Some(cx.waker().clone());
+            // The running execution may have ended before the waker was there: look again.
+            begin = self.work.state.begin(self.request);
+        }
+        match begin {
+            Begin::Wait => return Poll::Pending,
+            Begin::Stale => {}
+            Begin::Run => {
+                self.over = true;
+                self.work.run_body(self.request);
+            }
+        }
+        self.over = true;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // Dropped unexecuted (refused, or by a shutdown): the request is over.
+        let (pending, wake) = self.work.state.withdraw_request(self.request);
+        self.work.wake_deferred(wake);
+        if pending {
+            self.work.note_over(self.request);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Delayed work items: an item and a timer that owns its PENDING bit until it fires.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::proto::state::{Request, Requested};
+use crate::queue::DRAINING;
+use crate::queue::handle::Queue;
+use crate::timer::{Fire, OnTimer, TimerKey, Timers};
+
+use super::{CancelWait, Queued, Work, WorkFlush, WorkInner, lock};
+
+/// Numbers delayed items, for their queues' lists.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Longest delay that a clock can express; longer ones mean "never".
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Answer to [`Queue::modify_after`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "an item that was not queued does not run for this call"]
+pub enum Modified {
+    /// It was idle, and is pending now.
+    New,
+    /// It was pending; its delay was set anew.
+    Rearmed,
+    /// It is disabled; nothing is pending.
+    Disabled,
+    /// The queue does not accept it: closed, draining or full.
+    Closed,
+}
+
+/// An armed timer.
+#[derive(Debug)]
+struct ArmedTimer {
+    key: TimerKey,
+    timers: Arc<Timers>,
+    queue: Queue,
+    request: Request,
+}
+
+/// The shared part.
+#[derive(Debug)]
+pub(crate) struct DelayedInner {
+    id: u64,
+    work: Arc<WorkInner>,
+    timer: Mutex<Option<ArmedTimer>>,
+}
+
+/// A re-queueable work item with a timer.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+/// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+/// assert_eq!(queue.queue_after(&tick, Duration::from_secs(3600)), wq_core::Queued::New);
+/// assert!(tick.is_pending());
+/// assert!(tick.cancel());
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "delayed_work")]
+pub struct DelayedWork(Arc<DelayedInner>);
+
+impl DelayedWork {
+    /// An idle item that runs `function`.
+    #[doc(alias = "INIT_DELAYED_WORK")]
+    pub fn new(function: impl FnMut() + Send + 'static) -> DelayedWork {
+        DelayedWork(Arc::new(DelayedInner {
+            // Relaxed: only uniqueness matters.
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            work: Work::new(function).0,
+            timer: Mutex::new(None),
+        }))
+    }
+
+    /// The shared part.
+    pub(crate) fn inner(&self) -> &Arc<DelayedInner> {
+        &self.0
+    }
+
+    /// The item without its timer.
+    pub fn work(&self) -> Work {
+        Work(Arc::clone(&self.0.work))
+    }
+
+    /// Whether the timer is armed or an execution is queued.
+    #[doc(alias = "delayed_work_pending")]
+    pub fn is_pending(&self) -> bool {
+        self.0.work.state().is_pending()
+    }
+
+    /// Whether the function runs.
+    pub fn is_running(&self) -> bool {
+        self.0.work.state().is_running()
+    }
+
+    /// Disarms the timer or takes the queued execution back; says whether there was one.
+    #[doc(alias = "cancel_delayed_work")]
+    pub fn cancel(&self) -> bool {
+        self.0.cancel()
+    }
+
+    /// As [`DelayedWork::cancel`], and waits until a running execution has ended. Until then the
+    /// item is disabled. Yields whether it was pending.
+    ///
+    /// # Cancellation
+    /// Dropping the wait enables the item again; what was taken back stays so.
+    #[doc(alias = "cancel_delayed_work_sync")]
+    pub fn cancel_and_wait(&self) -> CancelWait {
+        let disabled = self.0.work.state().disable();
+        assert!(disabled, "an item cannot be disabled more than 65535 times at once");
+        let was_pending = self.0.cancel();
+        CancelWait::begin(&self.0.work, was_pending)
+    }
+
+    /// If the timer is armed, queues the item now; then waits as [`Work::flush`].
+    #[doc(alias = "flush_delayed_work")]
+    pub fn flush(&self) -> WorkFlush {
+        self.0.fire_now();
+        WorkFlush::begin(&self.0.work)
+    }
+}
+
+impl DelayedInner {
+    /// Locks the timer.
+    fn timer(&self) -> MutexGuard<'_, Option<ArmedTimer>> {
+        lock(&self.timer)
+    }
+
+    /// See [`Queue::queue_after`].
+    pub(crate) fn queue_after(self: &Arc<Self>, queue: &Queue, delay: Duration) -> Queued {
+        if delay.is_zero() {
+            return queue.queue(&Work(Arc::clone(&self.work)));
+        }
+        match self.work.state().request() {
+            Requested::Disabled => Queued::Disabled,
+            Requested::AlreadyPending => Queued::AlreadyPending,
+            Requested::Granted(request) => self.arm(queue, delay, request),
+        }
+    }
+
+    /// Arms the timer for a granted request.
+    fn arm(self: &Arc<Self>, queue: &Queue, delay: Duration, request: Request) -> Queued {
+        if queue.is_closed() {
+            self.work.cancel();
+            return Queued::Closed;
+        }
+        let mut timer = self.timer();
+        let timers = Arc::clone(&queue.0.system.timers);
+        let fire: Arc<dyn OnTimer> = Arc::new(Expiry { item: Arc::clone(self), request });
+        let now = Instant::now();
+        let deadline = now.checked_add(delay.min(FAR)).unwrap_or(now);
+        match timers.arm(deadline, Fire::Call(fire)) {
+            Ok(key) => {
+                *timer = Some(ArmedTimer { key, timers, queue: queue.clone(), request });
+                self.list(queue).insert(self.id, Arc::downgrade(self));
+                Queued::New
+            }
+            Err(_) => {
+                drop(timer);
+                self.work.cancel();
+                Queued::Closed
+            }
+        }
+    }
+
+    /// See [`Queue::modify_after`].
+    pub(crate) fn modify_after(self: &Arc<Self>, queue: &Queue, delay: Duration) -> Modified {
+        let was_pending = self.cancel();
+        match self.queue_after(queue, delay) {
+            Queued::New if was_pending => Modified::Rearmed,
+            // Somebody else was faster; the item is pending, as asked.
+            Queued::New => Modified::New,
+            Queued::AlreadyPending => Modified::Rearmed,
+            Queued::Disabled => Modified::Disabled,
+            Queued::Closed => Modified::Closed,
+        }
+    }
+
+    /// Disarms, or takes the queued execution back.
+    pub(crate) fn cancel(&self) -> bool {
+        let armed = self.timer().take();
+        if let Some(armed) = armed {
+            // If the timer is firing this moment, its request is stale when it arrives.
+            drop(armed.timers.cancel(armed.key));
+            self.list(&armed.queue).remove(&self.id);
+        }
+        self.work.cancel()
+    }
+
+    /// Queues an armed item now.
+    fn fire_now(self: &Arc<Self>) {
+        let armed = self.timer().take();
+        if let Some(armed) = armed {
+            let caught = armed.timers.cancel(armed.key).is_some();
+            self.list(&armed.queue).remove(&self.id);
+            if caught {
+                self.submit(&armed.queue, armed.request);
+            } else {
+                // It fires this moment; the expiry finds its timer gone and queues all the same.
+                *self.timer() = Some(armed);
+            }
+        }
+    }
+
+    /// The timer has fired, or was asked to.
+    fn submit(&self, queue: &Queue, request: Request) {
+        if queue.0.queue.get().flags() & DRAINING != 0 {
+            // As in the kernel: what comes from a timer is never chained.
+            self.work.cancel();
+            return;
+        }
+        self.work.submit_promised(queue, request);
+    }
+
+    /// The list of armed items of a queue.
+    fn list<'a>(&self, queue: &'a Queue) -> MutexGuard<'a, HashMap<u64, Weak<DelayedInner>>> {
+        queue.0.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the timer calls.
+struct Expiry {
+    item: Arc<DelayedInner>,
+    request: Request,
+}
+
+impl OnTimer for Expiry {
+    fn fire(self: Arc<Self>) {
+        let armed = {
+            let mut timer = self.item.timer();
+            match &*timer {
+                Some(armed) if armed.request == self.request => timer.take(),
+                // Cancelled, or set anew, while this fired.
+                _ => None,
+            }
+        };
+        if let Some(armed) = armed {
+            self.item.list(&armed.queue).remove(&self.item.id);
+            if armed.timers.is_stopped() {
+                // The System shuts down: the delay ends without an execution.
+                self.item.work.cancel();
+            } else {
+                self.item.submit(&armed.queue, self.request);
+            }
+        }
+    }
+}

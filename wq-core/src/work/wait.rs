@@ -1,0 +1,207 @@
+//! Waiting for an item: flush, and cancel with a wait.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::block;
+use crate::proto::state::Request;
+use crate::queue::wait::WaitError;
+
+use super::{WorkInner, lock};
+
+/// Which requests have ended. Requests end in the order of their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The request that runs, or ran last.
+    running: Request,
+    /// The last one that ended.
+    ended: Request,
+    /// Who waits for which.
+    waiters: Vec<(u64, Request, Option<Waker>)>,
+    next_id: u64,
+}
+
+/// Whether request `a` is not later than `b`; numbers wrap around.
+fn not_later(a: Request, b: Request) -> bool {
+    b.wrapping_sub(a) < Request::MAX / 2
+}
+
+impl Progress {
+    /// A request's execution begins.
+    pub(super) fn begin(&mut self, request: Request) {
+        self.running = request;
+    }
+
+    /// A request is over; whom to wake. A cancelled request that is later than the running one
+    /// does not end the running one's waits.
+    pub(super) fn end(&mut self, request: Request) -> Vec<Waker> {
+        if not_later(self.ended, request) {
+            self.ended = request;
+        }
+        self.waiters.iter_mut().filter_map(|(_, _, waker)| waker.take()).collect()
+    }
+}
+
+/// What an item's wait waits for.
+#[derive(Debug)]
+struct Wait {
+    work: Arc<WorkInner>,
+    /// The request to wait for; `None`: the item was idle.
+    request: Option<Request>,
+    id: Option<u64>,
+    error: Option<WaitError>,
+}
+
+impl Wait {
+    /// Waits for the pending request, else the running one.
+    fn begin(work: &Arc<WorkInner>) -> Wait {
+        let error = work.check_not_inside().err();
+        let progress = lock(&work.progress);
+        let request = if work.state.is_pending() {
+            Some(work.state.latest())
+        } else if work.state.is_running() {
+            Some(progress.running)
+        } else {
+            None
+        };
+        drop(progress);
+        Wait { work: Arc::clone(work), request, id: None, error }
+    }
+
+    /// Whether what was waited for is over.
+    fn is_over(&self, request: Request, ended: Request) -> bool {
+        let state = &self.work.state;
+        let idle = !state.is_pending() && !state.is_running();
+        idle || (not_later(request, ended) && !self.still_runs(request))
+    }
+
+    /// Whether the request's execution is under way: a later, cancelled one may have ended first.
+    fn still_runs(&self, request: Request) -> bool {
+        self.work.state.is_running() && lock(&self.work.progress).running == request
+    }
+
+    /// Polls; true: there was something to wait for.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, WaitError>> {
+        if let Some(error) = self.error.clone() {
+            return Poll::Ready(Err(error));
+        }
+        let Some(request) = self.request else {
+            return Poll::Ready(Ok(false));
+        };
+        self.register(request, cx.waker());
+        let ended = lock(&self.work.progress).ended;
+        if self.is_over(request, ended) { Poll::Ready(Ok(true)) } else { Poll::Pending }
+    }
+
+    /// Leaves the waker; before the look, so that no end is missed.
+    fn register(&mut self, request: Request, waker: &Waker) {
+        let mut progress = lock(&self.work.progress);
+        let found = self.id.and_then(|id| progress.waiters.iter_mut().find(|w| w.0 == id));
+        match found {
+            Some(waiter) => waiter.2 = Some(waker.clone()),
+            None => {
+                progress.next_id += 1;
+                let id = progress.next_id;
+                progress.waiters.push((id, request, Some(waker.clone())));
+                self.id = Some(id);
+            }
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            lock(&self.work.progress).waiters.retain(|w| w.0 != id);
+        }
+    }
+}
+
+/// Waits for an item's execution: see [`Work::flush`](crate::Work::flush).
+#[derive(Debug)]
+#[must_use = "a wait does nothing for who drops it; await it, or call `wait`"]
+pub struct WorkFlush(Wait);
+
+impl WorkFlush {
+    /// Begins to wait.
+    pub(super) fn begin(work: &Arc<WorkInner>) -> WorkFlush {
+        WorkFlush(Wait::begin(work))
+    }
+
+    /// Waits on the calling thread, which counts as sleeping.
+    ///
+    /// # Errors
+    /// At once, from inside the item itself.
+    pub fn wait(self) -> Result<bool, WaitError> {
+        block::block_on(self)
+    }
+
+    /// Waits on the calling thread for at most `limit`.
+    ///
+    /// # Errors
+    /// From inside the item itself, or if the limit is reached.
+    pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
+        let timed_out = || Err(WaitError::timed_out("the work item has not ended"));
+        block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
+    }
+}
+
+impl Future for WorkFlush {
+    type Output = Result<bool, WaitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+/// Waits for a cancelled item to be idle: see
+/// [`Work::cancel_and_wait`](crate::Work::cancel_and_wait).
+#[derive(Debug)]
+#[must_use = "a wait does nothing for who drops it; await it, or call `wait`"]
+pub struct CancelWait {
+    wait: Wait,
+    was_pending: bool,
+}
+
+impl CancelWait {
+    /// Begins to wait; the item was disabled and its pending request taken back.
+    pub(super) fn begin(work: &Arc<WorkInner>, was_pending: bool) -> CancelWait {
+        CancelWait { wait: Wait::begin(work), was_pending }
+    }
+
+    /// Waits on the calling thread, which counts as sleeping.
+    ///
+    /// # Errors
+    /// At once, from inside the item itself.
+    pub fn wait(self) -> Result<bool, WaitError> {
+        block::block_on(self)
+    }
+
+    /// Waits on the calling thread for at most `limit`.
+    ///
+    /// # Errors
+    /// From inside the item itself, or if the limit is reached.
+    pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
+        let timed_out = || Err(WaitError::timed_out("the work item still runs"));
+        block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
+    }
+}
+
+impl Future for CancelWait {
+    type Output = Result<bool, WaitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let was_pending = self.was_pending;
+        self.wait.poll(cx).map(|waited| waited.map(|_| was_pending))
+    }
+}
+
+impl Drop for CancelWait {
+    fn drop(&mut self) {
+        let enabled = self.wait.work.state.enable();
+        debug_assert!(enabled.is_some(), "the wait disabled the item once");
+    }
+}

@@ -1,0 +1,153 @@
+//! Turning an `async fn` into one that runs its body on a System.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::{Error, ItemFn, LitBool, LitInt, LitStr, Path, Token};
+
+/// Which attribute it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `#[wq::main]`.
+    Main,
+    /// `#[wq::test]`.
+    Test,
+}
+
+/// The keys of the attribute.
+#[derive(Default)]
+struct Keys {
+    workers: Option<LitInt>,
+    cpus: Option<LitStr>,
+    local: Option<LitBool>,
+    path: Option<Path>,
+}
+
+impl Parse for Keys {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Keys> {
+        let mut keys = Keys::default();
+        while !input.is_empty() {
+            let name = input.call(syn::Ident::parse_any_key)?;
+            input.parse::<Token![=]>()?;
+            match name.to_string().as_str() {
+                "workers" => set(&mut keys.workers, input.parse()?, &name)?,
+                "cpus" => set(&mut keys.cpus, input.parse()?, &name)?,
+                "local" => set(&mut keys.local, input.parse()?, &name)?,
+                "crate" => {
+                    let text: LitStr = input.parse()?;
+                    set(&mut keys.path, text.parse()?, &name)?;
+                }
+                other => {
+                    let message = format!(
+                        "unknown key `{other}`; allowed are `workers`, `cpus`, `local`, `crate`"
+                    );
+                    return Err(Error::new(name.span(), message));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// An identifier, keywords (`crate`) included.
+trait ParseKey: Sized {
+    /// Parses it.
+    fn parse_any_key(input: ParseStream<'_>) -> syn::Result<Self>;
+}
+
+impl ParseKey for syn::Ident {
+    fn parse_any_key(input: ParseStream<'_>) -> syn::Result<syn::Ident> {
+        use syn::ext::IdentExt;
+        input.call(syn::Ident::parse_any)
+    }
+}
+
+/// Sets a key once.
+fn set<T>(slot: &mut Option<T>, value: T, name: &syn::Ident) -> syn::Result<()> {
+    if slot.is_some() {
+        return Err(Error::new(name.span(), format!("the key `{name}` is given twice")));
+    }
+    *slot = Some(value);
+    Ok(())
+}
+
+/// Expands the attribute; errors become compile errors at the right place, and the function is
+/// kept so that they are the only ones.
+pub(crate) fn expand(args: TokenStream, item: TokenStream, kind: Kind) -> TokenStream {
+    match try_expand(args, item.clone(), kind) {
+        Ok(expanded) => expanded,
+        Err(error) => {
+            let error = error.into_compile_error();
+            quote!(#error #item)
+        }
+    }
+}
+
+/// Expands the attribute.
+fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<TokenStream> {
+    let keys: Keys = syn::parse2(args)?;
+    let mut function: ItemFn = syn::parse2(item)?;
+    check(&function, kind)?;
+    function.sig.asyncness = None;
+    let path = keys.path.unwrap_or_else(|| syn::parse_quote!(::wq));
+    let workers = keys.workers.map(|n| quote!(.workers(#n)));
+    let cpus = keys.cpus.map(|list| quote!(.cpus(#list)));
+    let local = keys.local.is_some_and(|local| local.value);
+    let run = if local { quote!(block_on) } else { quote!(run) };
+    let body = &function.block;
+    let output = match &function.sig.output {
+        syn::ReturnType::Default => quote!(()),
+        syn::ReturnType::Type(_, ty) => quote!(#ty),
+    };
+    let install = match kind {
+        Kind::Main => quote! {
+            if let Err(error) = system.install_default() {
+                panic!("#[wq::main]: {error}");
+            }
+        },
+        Kind::Test => quote!(),
+    };
+    let built = quote_spanned! { function.sig.span() =>
+        {
+            let system = match #path::System::builder() #workers #cpus .build() {
+                Ok(system) => system,
+                Err(error) => panic!("the System cannot be made: {error}"),
+            };
+            #install
+            let body = async move { let output: #output = #body; output };
+            #[allow(clippy::let_unit_value, reason = "a body may return nothing")]
+            let output = system.#run(body);
+            let _report = system.shutdown(::core::time::Duration::from_secs(1));
+            output
+        }
+    };
+    let (attrs, vis, sig) = (&function.attrs, &function.vis, &function.sig);
+    let test = (kind == Kind::Test).then(|| quote!(#[::core::prelude::v1::test]));
+    Ok(quote!(#test #(#attrs)* #vis #sig #built))
+}
+
+/// Complains of functions that cannot be an entry.
+fn check(function: &ItemFn, kind: Kind) -> syn::Result<()> {
+    let name = if kind == Kind::Main { "#[wq::main]" } else { "#[wq::test]" };
+    if function.sig.asyncness.is_none() {
+        let message = format!("{name} wants an `async fn`");
+        return Err(Error::new(function.sig.fn_token.span(), message));
+    }
+    if !function.sig.inputs.is_empty() {
+        let message = format!("{name} wants a function without arguments");
+        return Err(Error::new(function.sig.inputs.span(), message));
+    }
+    if !function.sig.generics.params.is_empty() {
+        let message = format!("{name} wants a function without type parameters");
+        return Err(Error::new(function.sig.generics.span(), message));
+    }
+    if kind == Kind::Main && function.sig.ident != "main" {
+        let message = "#[wq::main] belongs to `main`; for other functions use `wq::run`";
+        return Err(Error::new(function.sig.ident.span(), message));
+    }
+    Ok(())
+}
