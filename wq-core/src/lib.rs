@@ -1,6 +1,9 @@
 //! The engine of wq: work items, workqueues and managed worker pools.
 
-#[cfg_attr(loom, expect(dead_code, reason = "the models use a part of each protocol"))]
+#[cfg_attr(
+    loom,
+    expect(dead_code, reason = "the models use a part of each protocol")
+)]
 mod proto;
 mod sync;
 

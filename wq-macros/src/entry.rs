@@ -69,7 +69,10 @@ impl ParseKey for syn::Ident {
 /// Sets a key once.
 fn set<T>(slot: &mut Option<T>, value: T, name: &syn::Ident) -> syn::Result<()> {
     if slot.is_some() {
-        return Err(Error::new(name.span(), format!("the key `{name}` is given twice")));
+        return Err(Error::new(
+            name.span(),
+            format!("the key `{name}` is given twice"),
+        ));
     }
     *slot = Some(value);
     Ok(())
@@ -132,7 +135,11 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
 
 /// Complains of functions that cannot be an entry.
 fn check(function: &ItemFn, kind: Kind) -> syn::Result<()> {
-    let name = if kind == Kind::Main { "#[wq::main]" } else { "#[wq::test]" };
+    let name = if kind == Kind::Main {
+        "#[wq::main]"
+    } else {
+        "#[wq::test]"
+    };
     if function.sig.asyncness.is_none() {
         let message = format!("{name} wants an `async fn`");
         return Err(Error::new(function.sig.fn_token.span(), message));

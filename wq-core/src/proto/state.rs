@@ -95,7 +95,10 @@ impl WorkState {
             if word & PENDING == 0 || request_of(word) != request {
                 return (word, (false, WakeDeferred(false)));
             }
-            (word & !(PENDING | DEFERRED), (true, WakeDeferred(word & DEFERRED != 0)))
+            (
+                word & !(PENDING | DEFERRED),
+                (true, WakeDeferred(word & DEFERRED != 0)),
+            )
         })
     }
 
