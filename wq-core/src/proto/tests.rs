@@ -6,7 +6,12 @@
 //! honours only SeqCst fences, and it knows no `membarrier`: both sides of an asymmetric fence are
 //! full fences here.
 
+mod abort;
+mod arm;
 mod owner;
+mod park;
+mod pin;
+mod sleep;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
