@@ -8,10 +8,13 @@
 
 mod abort;
 mod arm;
+mod assign;
+mod inbox;
 mod owner;
 mod park;
 mod pin;
 mod sleep;
+mod spares;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
