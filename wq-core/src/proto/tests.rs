@@ -9,12 +9,14 @@
 mod abort;
 mod arm;
 mod assign;
+mod counts;
 mod inbox;
 mod owner;
 mod park;
 mod pin;
 mod sleep;
 mod spares;
+mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
