@@ -4,8 +4,11 @@
 //! only keeps the compiler from reordering; the rare side calls [`heavy`], which asks the kernel
 //! to run a full barrier on every running thread of the process (`membarrier`, private
 //! expedited). Where the kernel has no such call, both are a sequentially consistent fence; the
-//! protocol is the same, only the price moves. The models use that form.
+//! protocol is the same, only the price moves.
+//!
+//! Two *light* sides are not ordered against each other. The models know that: see `modelled`.
 
+#[cfg(not(loom))]
 use crate::sync::atomic::{Ordering, fence};
 
 #[cfg(not(loom))]
@@ -32,10 +35,13 @@ mod mode {
 #[cfg(not(loom))]
 pub(crate) use mode::init;
 
+#[cfg(loom)]
+pub(crate) use modelled::{heavy, light};
+
 /// The frequent side of a handshake: orders what is before against what is after.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn light() {
-    #[cfg(not(loom))]
     if mode::kernel_fences() {
         // SeqCst for the compiler alone. Pairs with the barrier in `heavy`.
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
@@ -46,13 +52,45 @@ pub(crate) fn light() {
 }
 
 /// The rare side of a handshake: a full barrier here and on every running thread.
+#[cfg(not(loom))]
 #[cold]
 pub(crate) fn heavy() {
-    #[cfg(not(loom))]
     if mode::kernel_fences() {
         crate::os::membarrier();
         return;
     }
     // SeqCst: pairs with the fence in `light`.
     fence(Ordering::SeqCst);
+}
+
+/// The asymmetric fence as loom sees it: of a light and a heavy side, whichever comes later sees
+/// what the other did before; two light sides see nothing of each other.
+#[cfg(loom)]
+mod modelled {
+    use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+
+    loom::lazy_static! {
+        /// Where light sides leave what they did.
+        static ref LIGHT: AtomicUsize = AtomicUsize::new(0);
+        /// Where heavy sides leave what they did.
+        static ref HEAVY: AtomicUsize = AtomicUsize::new(0);
+    }
+
+    /// Tells the heavy sides, then listens to them.
+    pub(crate) fn light() {
+        // Release, Acquire: pair with those in `heavy`. Read-modify-writes, so that none is
+        // overlooked.
+        LIGHT.fetch_add(1, Ordering::Release);
+        HEAVY.fetch_add(1, Ordering::Acquire);
+    }
+
+    /// Tells the light sides, then listens to them; among themselves heavy sides are full fences.
+    pub(crate) fn heavy() {
+        fence(Ordering::SeqCst);
+        // Release, Acquire: pair with those in `light`, in the opposite order, so that at least
+        // one of the two hears the other.
+        HEAVY.fetch_add(1, Ordering::Release);
+        LIGHT.fetch_add(1, Ordering::Acquire);
+        fence(Ordering::SeqCst);
+    }
 }

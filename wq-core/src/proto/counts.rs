@@ -10,7 +10,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use super::asym;
 
@@ -135,7 +135,14 @@ impl Counts {
         // The count before the look at the flag; pairs with `asym::heavy` in `arm`.
         asym::light();
         // Acquire: pairs with the Release in `arm`; who looks sees the waiter's colour change.
-        self.armed.load(Ordering::Acquire)
+        let armed = self.armed.load(Ordering::Acquire);
+        if armed {
+            // SeqCst: this end before the look at the others'; pairs with itself on another
+            // thread. Two light sides do not order each other, and without this the last two
+            // enders could each miss the other's end.
+            fence(Ordering::SeqCst);
+        }
+        armed
     }
 
     /// Announces a waiter. After this either the waiter's own look sees the last end, or whoever

@@ -36,19 +36,20 @@ impl SpareSlot {
     }
 
     /// A spare that waited too long leaves. False: it was claimed, and an assignment follows.
+    /// On true its record may be another's at once: whatever it writes there comes before this.
     pub(crate) fn retire(&self) -> bool {
-        // Relaxed: the state alone decides; nothing is published with it.
+        // Release: pairs with the Acquire in `claim`; who reuses the record sees it finished.
         self.state
-            .compare_exchange(SPARE, RETIRED, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(SPARE, RETIRED, Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 
     /// The claimer's side of the race with [`SpareSlot::retire`].
     fn claim(&self) -> bool {
-        // Acquire: pairs with the Release in `Spares::push`; the claimer sees the worker as it
-        // was when it became spare.
+        // Relaxed: the stack's head has shown the worker as it was when it became spare.
+        // Acquire on failure: pairs with the Release in `retire`.
         self.state
-            .compare_exchange(SPARE, ENGAGED, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(SPARE, ENGAGED, Ordering::Relaxed, Ordering::Acquire)
             .is_ok()
     }
 }
@@ -65,7 +66,7 @@ pub(crate) struct Spares {
 pub(crate) enum Claim {
     /// This worker is the caller's to assign.
     Spare(WorkerId),
-    /// This worker had retired; its record may be used again. Claim once more.
+    /// This worker had retired; its record is the caller's to use again. Claim once more.
     Discarded(WorkerId),
     /// There is none.
     Empty,
@@ -120,10 +121,11 @@ impl Spares {
             // Relaxed: if the top changed meanwhile the count fails the exchange.
             let below = slot.below.load(Ordering::Relaxed);
             let next = next_head(head, below);
-            // Acquire: on failure too, for the new top's `below`; pairs with `push`.
+            // Relaxed: on success the head is still the one acquired before. Acquire on failure,
+            // for the new top's `below`; pairs with `push`.
             match self
                 .head
-                .compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
+                .compare_exchange_weak(head, next, Ordering::Relaxed, Ordering::Acquire)
             {
                 Ok(_) if slot.claim() => return Claim::Spare(id),
                 Ok(_) => return Claim::Discarded(id),

@@ -6,7 +6,17 @@
 //! honours only SeqCst fences, and it knows no `membarrier`: both sides of an asymmetric fence are
 //! full fences here.
 
+mod abort;
+mod arm;
+mod assign;
+mod counts;
+mod inbox;
 mod owner;
+mod park;
+mod pin;
+mod sleep;
+mod spares;
+mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
