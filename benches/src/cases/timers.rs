@@ -16,11 +16,13 @@ const PERIOD: Duration = Duration::from_millis(1);
 pub(super) fn tick_under_load<R: Runtime>(runtime: R, bench: &mut Bench) {
     bench.lateness(|time| {
         let busy = BusyTasks::start(runtime);
+        let start = Instant::now();
         let lateness_ns = runtime.wait(R::join(runtime.spawn_outside(tick::<R>(time))));
+        let others_per_s = lateness_ns.len() as f64 / start.elapsed().as_secs_f64();
         let threads = machine::threads();
         busy.stop(runtime);
         Observed {
-            others: lateness_ns.len() as u64,
+            others_per_s,
             lateness_ns,
             threads,
         }

@@ -57,6 +57,13 @@ pub(crate) struct Plan {
     pub(crate) svg: Option<PathBuf>,
 }
 
+impl Plan {
+    /// The files that are to be written.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.json.iter().chain(&self.svg).map(PathBuf::as_path)
+    }
+}
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) enum Action {

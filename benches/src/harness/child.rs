@@ -68,8 +68,8 @@ pub(crate) struct Bench {
 pub(crate) struct Observed {
     /// How late each thing was.
     pub(crate) lateness_ns: Vec<u64>,
-    /// What else the case did: naps, burns, ticks.
-    pub(crate) others: u64,
+    /// What else the case did in a second: naps, burns, ticks.
+    pub(crate) others_per_s: f64,
     /// Most threads seen on the way.
     pub(crate) threads: u64,
 }
@@ -116,7 +116,7 @@ impl Bench {
             let wall = start.elapsed();
             let cpu = machine::process_cpu_time() - cpu;
             bench.count_threads(observed.threads);
-            let lateness = summarise(&mut total, &observed, wall);
+            let lateness = summarise(&mut total, &observed);
             bench.round(observed.lateness_ns.len() as u64, wall, cpu, Some(lateness))
         });
     }
@@ -180,7 +180,7 @@ fn histogram() -> Histogram<u64> {
 }
 
 /// Adds a round to the total and summarises both.
-fn summarise(total: &mut Histogram<u64>, observed: &Observed, wall: Duration) -> Lateness {
+fn summarise(total: &mut Histogram<u64>, observed: &Observed) -> Lateness {
     let mut round = histogram();
     observed.lateness_ns.iter().for_each(|&ns| round += ns);
     *total += &round;
@@ -190,7 +190,7 @@ fn summarise(total: &mut Histogram<u64>, observed: &Observed, wall: Duration) ->
         p99_ns: total.value_at_quantile(0.99),
         p999_ns: total.value_at_quantile(0.999),
         max_ns: total.max(),
-        millirate: (observed.others as f64 * 1000.0 / wall.as_secs_f64()) as u64,
+        millirate: (observed.others_per_s * 1000.0) as u64,
     }
 }
 
@@ -204,21 +204,20 @@ mod tests {
         let mut total = histogram();
         let early = Observed {
             lateness_ns: vec![1_000; 900],
-            others: 20,
+            others_per_s: 40.0,
             threads: 3,
         };
         let late = Observed {
             lateness_ns: vec![500_000; 100],
-            others: 20,
+            others_per_s: 40.0,
             threads: 3,
         };
-        let wall = Duration::from_millis(500);
-        let first = summarise(&mut total, &early, wall);
+        let first = summarise(&mut total, &early);
         assert_eq!(
             (first.round_p99_ns, first.p99_ns, first.millirate),
             (1_000, 1_000, 40_000)
         );
-        let second = summarise(&mut total, &late, wall);
+        let second = summarise(&mut total, &late);
         let near = |got: u64, want: f64| (got as f64 / want - 1.0).abs() < 0.002;
         assert!(near(second.round_p99_ns, 500e3) && near(second.p99_ns, 500e3));
         assert!(near(second.p50_ns, 1e3) && near(second.max_ns, 500e3));

@@ -16,6 +16,7 @@ mod stats;
 mod svg;
 mod table;
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,6 +54,10 @@ pub fn main() -> ExitCode {
 
 /// Measures, prints the table and writes the files; failed rows make the exit code 1.
 fn measure(plan: &Plan) -> ExitCode {
+    // Before the measurement, not after it: nobody wants to measure twice for a slip in a path.
+    if let Err(error) = plan.files().try_for_each(check_writable) {
+        return finish(Err(error));
+    }
     machine::warn_if_busy();
     let report = parent::measure(plan);
     let outcome = print(&table::render(&report)).and_then(|()| write_files(plan, &report));
@@ -74,12 +79,22 @@ fn write_files(plan: &Plan, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes one file; the error names it.
+/// Opens a file for writing without touching what is in it.
+fn check_writable(path: &Path) -> io::Result<()> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| naming(path, &error))
+}
+
+/// Writes one file.
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::write(path, text)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    std::fs::write(path, text).map_err(|error| naming(path, &error))?;
     eprintln!("wrote {}", path.display());
     Ok(())
+}
+
+/// The error with the file's name before it.
+fn naming(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// The cases and runtimes there are.

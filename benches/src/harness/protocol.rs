@@ -36,7 +36,7 @@ pub(crate) struct Lateness {
     pub(crate) p999_ns: u64,
     /// Largest of all rounds so far.
     pub(crate) max_ns: u64,
-    /// What else the case did in this round (naps, burns, ticks), times 1000 a second.
+    /// Thousandths of what else the case did in a second of this round: naps, burns, ticks.
     pub(crate) millirate: u64,
 }
 

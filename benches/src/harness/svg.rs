@@ -10,7 +10,7 @@ use crate::runtime::RuntimeId;
 /// Width of the picture.
 const WIDTH: f64 = 920.0;
 /// Where the axis begins; names stand to the left.
-const LEFT: f64 = 290.0;
+const LEFT: f64 = 320.0;
 /// Room for the figures at the right.
 const RIGHT: f64 = 110.0;
 /// Height of a bar with its gap.
@@ -23,9 +23,9 @@ const TOP: f64 = 84.0;
 const GROUP: f64 = 34.0;
 /// Gap between cases.
 const GAP: f64 = 8.0;
-/// Ratios at which the axis has lines.
-const TICKS: [f64; 15] = [
-    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0,
+/// Ratios at which the axis has lines, half a decade apart so that their labels never touch.
+const TICKS: [f64; 12] = [
+    0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0,
 ];
 
 /// The look of each kind of mark; a background of its own keeps it readable on a dark page.
