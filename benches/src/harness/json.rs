@@ -7,10 +7,10 @@ use super::result::{CaseResult, Measured, Report, Row};
 /// Raised whenever a reader of the old form would misread the new.
 const FORMAT: u32 = 1;
 
-/// Renders the whole report.
+/// Renders the whole report, one row a line.
 pub(crate) fn render(report: &Report) -> String {
     let machine = &report.machine;
-    let value = json!({
+    let head = json!({
         "format": FORMAT,
         "machine": {
             "cpus": machine.cpus,
@@ -21,14 +21,17 @@ pub(crate) fn render(report: &Report) -> String {
         "rounds": report.rounds,
         "effort": report.effort.name(),
         "base": report.base.name(),
-        "rows": report
-            .cases
-            .iter()
-            .flat_map(|case| case.rows.iter().map(move |row| (case, row)))
-            .map(|(case, row)| row_value(report, case, row))
-            .collect::<Vec<_>>(),
     });
-    format!("{value:#}\n")
+    let cases = report.cases.iter();
+    let rows = cases.flat_map(|case| {
+        case.rows
+            .iter()
+            .map(move |row| row_value(report, case, row))
+    });
+    let rows: Vec<_> = rows.map(|row| row.to_string()).collect();
+    let head = head.to_string();
+    let open = head.strip_suffix('}').expect("an object ends with a brace");
+    format!("{open},\n\"rows\":[\n{}\n]}}\n", rows.join(",\n"))
 }
 
 /// One row: either an `error`, or figures.
