@@ -66,7 +66,7 @@ fn short_tasks_among<R: Runtime>(
     runtime.wait(short.ran.wait());
     let threads = arrivals.join().expect("the arriving thread ends");
     Observed {
-        lateness_ns: short.lateness(),
+        samples_ns: short.lateness(),
         others_per_s,
         threads,
     }

@@ -17,13 +17,13 @@ pub(super) fn tick_under_load<R: Runtime>(runtime: R, bench: &mut Bench) {
     bench.lateness(|time| {
         let busy = BusyTasks::start(runtime);
         let start = Instant::now();
-        let lateness_ns = runtime.wait(R::join(runtime.spawn_outside(tick::<R>(time))));
-        let others_per_s = lateness_ns.len() as f64 / start.elapsed().as_secs_f64();
+        let samples_ns = runtime.wait(R::join(runtime.spawn_outside(tick::<R>(time))));
+        let others_per_s = samples_ns.len() as f64 / start.elapsed().as_secs_f64();
         let threads = machine::threads();
         busy.stop(runtime);
         Observed {
             others_per_s,
-            lateness_ns,
+            samples_ns,
             threads,
         }
     });
@@ -33,14 +33,14 @@ pub(super) fn tick_under_load<R: Runtime>(runtime: R, bench: &mut Bench) {
 async fn tick<R: Runtime>(time: Duration) -> Vec<u64> {
     let start = Instant::now();
     let mut deadline = start + PERIOD;
-    let mut lateness_ns = Vec::new();
+    let mut samples_ns = Vec::new();
     while deadline < start + time {
         R::sleep_until(deadline).await;
         let now = Instant::now();
-        lateness_ns.push(now.saturating_duration_since(deadline).as_nanos() as u64);
+        samples_ns.push(now.saturating_duration_since(deadline).as_nanos() as u64);
         while deadline <= now {
             deadline += PERIOD;
         }
     }
-    lateness_ns
+    samples_ns
 }

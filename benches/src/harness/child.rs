@@ -6,16 +6,11 @@
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use super::args::Effort;
 use super::machine;
-use super::protocol::{Lateness, READY, RUN, Round};
+use super::protocol::{LateRound, Measure, READY, RUN, Round};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
-
-/// Significant decimal digits of the lateness histogram.
-const DIGITS: u8 = 3;
 
 /// Runs the child of one row until its standard input ends.
 pub(crate) fn serve(case: &Case, runtime: RuntimeId, effort: Effort) -> io::Result<()> {
@@ -66,8 +61,8 @@ pub(crate) struct Bench {
 
 /// What a case saw in one round of lateness.
 pub(crate) struct Observed {
-    /// How late each thing was.
-    pub(crate) lateness_ns: Vec<u64>,
+    /// How late each thing was, in any order.
+    pub(crate) samples_ns: Vec<u64>,
     /// What else the case did in a second: naps, burns, ticks.
     pub(crate) others_per_s: f64,
     /// Most threads seen on the way.
@@ -101,23 +96,33 @@ impl Bench {
             let cpu = machine::process_cpu_time() - cpu;
             bench.count_threads(machine::threads());
             end(state);
-            bench.round(ops * iterations, wall, cpu, None)
+            bench.round(wall, cpu, Measure::Operations(ops * iterations))
         });
     }
 
     /// Measures a case about lateness; `round` is told how long to go on.
     pub(crate) fn lateness(&mut self, mut round: impl FnMut(Duration) -> Observed) {
         round(self.pace.warm_up);
-        let mut total = histogram();
         self.answer(|bench| {
             let cpu = machine::process_cpu_time();
             let start = Instant::now();
-            let observed = round(bench.pace.lateness_round);
+            let Observed {
+                mut samples_ns,
+                others_per_s,
+                threads,
+            } = round(bench.pace.lateness_round);
             let wall = start.elapsed();
             let cpu = machine::process_cpu_time() - cpu;
-            bench.count_threads(observed.threads);
-            let lateness = summarise(&mut total, &observed);
-            bench.round(observed.lateness_ns.len() as u64, wall, cpu, Some(lateness))
+            bench.count_threads(threads);
+            samples_ns.sort_unstable();
+            bench.round(
+                wall,
+                cpu,
+                Measure::Lateness(LateRound {
+                    samples_ns,
+                    others_per_s,
+                }),
+            )
         });
     }
 
@@ -141,14 +146,13 @@ impl Bench {
     }
 
     /// Puts a round together.
-    fn round(&self, ops: u64, wall: Duration, cpu: Duration, lateness: Option<Lateness>) -> Round {
+    fn round(&self, wall: Duration, cpu: Duration, measured: Measure) -> Round {
         let (wall_ns, cpu_ns) = (wall.as_nanos() as u64, cpu.as_nanos() as u64);
         Round {
-            ops,
             wall_ns,
             cpu_ns,
             threads: self.threads,
-            lateness,
+            measured,
         }
     }
 
@@ -174,54 +178,9 @@ fn tell(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// An empty histogram of nanoseconds that grows as needed.
-fn histogram() -> Histogram<u64> {
-    Histogram::new(DIGITS).expect("the number of digits is within the crate's bounds")
-}
-
-/// Adds a round to the total and summarises both.
-fn summarise(total: &mut Histogram<u64>, observed: &Observed) -> Lateness {
-    let mut round = histogram();
-    observed.lateness_ns.iter().for_each(|&ns| round += ns);
-    *total += &round;
-    Lateness {
-        round_p99_ns: round.value_at_quantile(0.99),
-        p50_ns: total.value_at_quantile(0.5),
-        p99_ns: total.value_at_quantile(0.99),
-        p999_ns: total.value_at_quantile(0.999),
-        max_ns: total.max(),
-        millirate: (observed.others_per_s * 1000.0) as u64,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Percentiles of a known round; the total remembers earlier rounds, the pairing p99 doesn't.
-    #[test]
-    fn rounds_add_up_but_pair_alone() {
-        let mut total = histogram();
-        let early = Observed {
-            lateness_ns: vec![1_000; 900],
-            others_per_s: 40.0,
-            threads: 3,
-        };
-        let late = Observed {
-            lateness_ns: vec![500_000; 100],
-            others_per_s: 40.0,
-            threads: 3,
-        };
-        let first = summarise(&mut total, &early);
-        assert_eq!(
-            (first.round_p99_ns, first.p99_ns, first.millirate),
-            (1_000, 1_000, 40_000)
-        );
-        let second = summarise(&mut total, &late);
-        let near = |got: u64, want: f64| (got as f64 / want - 1.0).abs() < 0.002;
-        assert!(near(second.round_p99_ns, 500e3) && near(second.p99_ns, 500e3));
-        assert!(near(second.p50_ns, 1e3) && near(second.max_ns, 500e3));
-    }
 
     /// Calibration fills about one round, and at least one iteration is made of slow cases.
     #[test]

@@ -71,7 +71,7 @@ fn figures(measured: &Measured) -> Value {
                 "p999": late.p999_ns,
                 "max": late.max_ns,
             });
-            value["others_per_s"] = json!(late.millirate as f64 / 1e3);
+            value["others_per_s"] = json!(late.others_per_s);
         }
         None => value["cpu_ns_per_op"] = json!(measured.cpu),
     }

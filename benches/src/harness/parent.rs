@@ -1,10 +1,12 @@
 //! The parent: starts one child for each runtime of a case and lets them measure in turns.
 //!
 //! One child is active at a time; the others are parked in a read. Each round starts with another
-//! runtime, so none always follows the same neighbour. A child that dies or says nothing for a
-//! minute loses its row and nothing else.
+//! runtime, so none always follows the same neighbour. Every few rounds all children are replaced:
+//! how a process happens to lie in memory then is part of the spread, not of the verdict. A child
+//! that dies or says nothing for a minute loses its row and nothing else.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::ops::Range;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -17,6 +19,8 @@ use super::result::{CaseResult, Report};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
 
+/// Rounds that one set of children measures.
+const SITTING: usize = 5;
 /// No round of any case takes a tenth of this, so a child that is silent for longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A child that was hung up on ends within this, or is killed.
@@ -59,34 +63,76 @@ fn runtimes_of(plan: &Plan, case: &Case) -> Vec<RuntimeId> {
     RuntimeId::ALL.iter().copied().filter(wanted).collect()
 }
 
-/// Measures one case on its runtimes, in turns.
+/// What became of one runtime's part in a case.
+type Outcome = Result<Vec<Round>, String>;
+
+/// Measures one case on its runtimes, in turns, with new children for each sitting.
 fn measure_case(
     plan: &Plan,
     case: &Case,
     runtimes: &[RuntimeId],
     progress: &Progress<'_>,
-) -> Vec<(RuntimeId, Result<Vec<Round>, String>)> {
+) -> Vec<(RuntimeId, Outcome)> {
     progress.begin();
+    let mut outcomes: Vec<_> = runtimes.iter().map(|id| (*id, Ok(Vec::new()))).collect();
+    for first in (0..plan.rounds).step_by(SITTING) {
+        let rounds = first..plan.rounds.min(first + SITTING);
+        // A runtime that has failed is not given another minute to fail in.
+        let alive: Vec<_> = outcomes
+            .iter_mut()
+            .filter(|(_, outcome)| outcome.is_ok())
+            .collect();
+        let ids: Vec<_> = alive.iter().map(|(id, _)| *id).collect();
+        let sitting = sit(plan, case, &ids, rounds, progress);
+        for ((_, outcome), more) in alive.into_iter().zip(sitting) {
+            join(outcome, more);
+        }
+    }
+    outcomes
+}
+
+/// Adds a sitting to a row; the first failure is the row's.
+fn join(outcome: &mut Outcome, more: Outcome) {
+    if let Ok(rounds) = outcome {
+        match more {
+            Ok(more) => rounds.extend(more),
+            Err(reason) => *outcome = Err(reason),
+        }
+    }
+}
+
+/// One sitting: children start, measure their rounds in turns, and end.
+fn sit(
+    plan: &Plan,
+    case: &Case,
+    runtimes: &[RuntimeId],
+    rounds: Range<usize>,
+    progress: &Progress<'_>,
+) -> Vec<Outcome> {
     let start = |id: &RuntimeId| {
-        progress.show(*id, 0, plan.rounds);
-        Contestant::start(case, *id, plan.effort)
+        progress.show(*id, rounds.start, plan.rounds);
+        Contestant::start(&mut child_command(case, *id, plan.effort), PATIENCE)
     };
     let mut contestants: Vec<_> = runtimes.iter().map(start).collect();
-    for round in 0..plan.rounds {
+    for round in rounds.clone() {
         for turn in 0..contestants.len() {
             let next = (round + turn) % runtimes.len();
             progress.show(runtimes[next], round + 1, plan.rounds);
             contestants[next].run_round();
         }
     }
-    runtimes
-        .iter()
-        .copied()
-        .zip(contestants.into_iter().map(Contestant::finish))
-        .collect()
+    contestants.into_iter().map(Contestant::finish).collect()
 }
 
-/// One runtime's part in a case: its child while all is well, then what became of it.
+/// This very program as the child of one row.
+fn child_command(case: &Case, runtime: RuntimeId, effort: Effort) -> Command {
+    let program = std::env::current_exe().expect("the kernel knows this program's file");
+    let mut command = Command::new(program);
+    command.args(["--child", case.name, runtime.name(), effort.name()]);
+    command
+}
+
+/// One runtime's part in a sitting: its child while all is well, then what became of it.
 struct Contestant {
     /// The living child, or why there is none.
     child: Result<Link, String>,
@@ -96,8 +142,8 @@ struct Contestant {
 
 impl Contestant {
     /// Starts the child and waits until it is warm.
-    fn start(case: &Case, runtime: RuntimeId, effort: Effort) -> Self {
-        let child = Link::start(case, runtime, effort).and_then(|mut link| {
+    fn start(command: &mut Command, patience: Duration) -> Self {
+        let child = Link::start(command, patience).and_then(|mut link| {
             let line = link.read_line()?;
             if line == READY {
                 Ok(link)
@@ -121,7 +167,7 @@ impl Contestant {
     }
 
     /// Ends the child and gives its rounds.
-    fn finish(self) -> Result<Vec<Round>, String> {
+    fn finish(self) -> Outcome {
         let status = self.child?.hang_up()?;
         if status.success() {
             Ok(self.rounds)
@@ -139,14 +185,15 @@ struct Link {
     requests: Option<ChildStdin>,
     /// Lines of the child; a thread reads them, so that waiting can end.
     answers: Receiver<String>,
+    /// How long a silence or an ending may last.
+    patience: Duration,
 }
 
 impl Link {
-    /// Starts this very program as the child of one row.
-    fn start(case: &Case, runtime: RuntimeId, effort: Effort) -> Result<Self, String> {
+    /// Starts a child.
+    fn start(command: &mut Command, patience: Duration) -> Result<Self, String> {
         let told = |error: io::Error| format!("the child cannot be started: {error}");
-        let mut child = Command::new(std::env::current_exe().map_err(told)?)
-            .args(["--child", case.name, runtime.name(), effort.name()])
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -169,6 +216,7 @@ impl Link {
             child,
             requests,
             answers,
+            patience,
         })
     }
 
@@ -186,9 +234,9 @@ impl Link {
     /// The child's next line.
     fn read_line(&mut self) -> Result<String, String> {
         self.answers
-            .recv_timeout(PATIENCE)
+            .recv_timeout(self.patience)
             .map_err(|error| match error {
-                RecvTimeoutError::Timeout => format!("no answer within {} s", PATIENCE.as_secs()),
+                RecvTimeoutError::Timeout => format!("no answer within {:?}", self.patience),
                 RecvTimeoutError::Disconnected => match self.hang_up() {
                     Ok(status) => format!("the child ended early: {status}"),
                     Err(reason) => reason,
@@ -199,7 +247,7 @@ impl Link {
     /// Ends the conversation and waits for the child to end.
     fn hang_up(&mut self) -> Result<ExitStatus, String> {
         drop(self.requests.take());
-        let deadline = Instant::now() + EXIT_PATIENCE;
+        let deadline = Instant::now() + EXIT_PATIENCE.min(self.patience);
         while Instant::now() < deadline {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(status),
@@ -253,5 +301,89 @@ impl Progress<'_> {
         if io::stderr().is_terminal() {
             eprint!("\r{:78}\r", "");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::protocol::Measure;
+
+    /// Long against anything that the small scripts below do, short against a test's patience.
+    const SHORT: Duration = Duration::from_millis(500);
+
+    /// What becomes of a child that is a shell script and is asked for two rounds.
+    fn outcome_of(script: &str) -> Outcome {
+        let mut contestant = Contestant::start(Command::new("sh").args(["-c", script]), SHORT);
+        contestant.run_round();
+        contestant.run_round();
+        contestant.finish()
+    }
+
+    /// A child that keeps to the protocol gives its rounds and ends by itself.
+    #[test]
+    fn a_good_child_gives_its_rounds() {
+        let outcome = outcome_of("echo ready; while read x; do echo operations 9 8 7 3; done");
+        let round = Round {
+            wall_ns: 9,
+            cpu_ns: 8,
+            threads: 7,
+            measured: Measure::Operations(3),
+        };
+        assert_eq!(outcome, Ok(vec![round.clone(), round]));
+    }
+
+    /// Each way to go wrong loses the row, with a reason, and never hangs the parent.
+    #[test]
+    fn a_bad_child_loses_its_row_with_a_reason() {
+        for (script, reason) in [
+            ("exit 3", "the child ended early: exit status: 3"),
+            ("echo hello; read x", "the child began with `hello`"),
+            (
+                "echo ready; read x; echo nonsense; read x",
+                "the child answered `nonsense`",
+            ),
+            (
+                "echo ready; read x; exit 4",
+                "the child ended early: exit status: 4",
+            ),
+            ("exec sleep 60", "no answer within 500ms"),
+            (
+                "echo ready; while read x; do echo operations 1 1 1 1; done; exit 5",
+                "status: 5",
+            ),
+            (
+                "echo ready; while read x; do echo operations 1 1 1 1; done; exec sleep 60",
+                "not end",
+            ),
+        ] {
+            let told = outcome_of(script).expect_err("the child is bad");
+            assert!(told.contains(reason), "`{script}`: {told}");
+        }
+    }
+
+    /// A program that is not there loses its row too.
+    #[test]
+    fn a_missing_program_is_told() {
+        let contestant = Contestant::start(&mut Command::new("/no/such/program"), SHORT);
+        let told = contestant.finish().expect_err("there is no child");
+        assert!(told.contains("cannot be started"), "{told}");
+    }
+
+    /// Sittings add up, and a failure in any of them is the row's.
+    #[test]
+    fn sittings_add_up() {
+        let round = || Round {
+            wall_ns: 1,
+            cpu_ns: 1,
+            threads: 1,
+            measured: Measure::Operations(1),
+        };
+        let mut outcome = Ok(vec![round()]);
+        join(&mut outcome, Ok(vec![round(), round()]));
+        assert_eq!(outcome.as_ref().map(Vec::len), Ok(3));
+        join(&mut outcome, Err("gone".to_owned()));
+        join(&mut outcome, Ok(vec![round()]));
+        assert_eq!(outcome, Err("gone".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::Effort;
 use super::machine::Machine;
-use super::protocol::{Lateness, Round};
+use super::protocol::{LateRound, Measure, Round, percentile};
 use super::stats::{Ratio, Spread};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
@@ -55,6 +55,21 @@ pub(crate) struct Measured {
     pub(crate) lateness: Option<Lateness>,
     /// How many times better than the base; absent where the case has no base.
     pub(crate) ratio: Option<Ratio>,
+}
+
+/// How late things were, over all rounds of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lateness {
+    /// Half of the samples are not later.
+    pub(crate) p50_ns: u64,
+    /// 99 of 100 are not later.
+    pub(crate) p99_ns: u64,
+    /// 999 of 1000 are not later.
+    pub(crate) p999_ns: u64,
+    /// The latest.
+    pub(crate) max_ns: u64,
+    /// What else the case did in a second: median of the rounds.
+    pub(crate) others_per_s: f64,
 }
 
 /// What a ratio says.
@@ -118,11 +133,9 @@ impl CaseResult {
             let outcome = rounds.map(|rounds| Measured {
                 figures: figures_of(&rounds),
                 spread: Spread::of(&figures_of(&rounds)),
-                cpu: Spread::of(&rounds.iter().map(cpu).collect::<Vec<_>>()).median,
+                cpu: Spread::of(&rounds.iter().map(Round::cpu).collect::<Vec<_>>()).median,
                 threads: rounds.iter().map(|round| round.threads).max().unwrap_or(0),
-                lateness: rounds
-                    .last()
-                    .and_then(|round| with_median_rate(round, &rounds)),
+                lateness: Lateness::of(&rounds),
                 ratio: base_figures
                     .as_ref()
                     .map(|b| Ratio::paired(b, &figures_of(&rounds))),
@@ -136,27 +149,27 @@ impl CaseResult {
     }
 }
 
-/// CPU ns for each operation, or CPUs in use.
-fn cpu(round: &Round) -> f64 {
-    let per = if round.lateness.is_some() {
-        round.wall_ns
-    } else {
-        round.ops
-    };
-    round.cpu_ns as f64 / per as f64
-}
-
-/// The last round's running percentiles, with the median of the rates of all rounds.
-fn with_median_rate(last: &Round, rounds: &[Round]) -> Option<Lateness> {
-    let rates: Vec<_> = rounds
-        .iter()
-        .filter_map(|round| round.lateness)
-        .map(|l| l.millirate as f64)
-        .collect();
-    last.lateness.map(|last| Lateness {
-        millirate: Spread::of(&rates).median as u64,
-        ..last
-    })
+impl Lateness {
+    /// Summarises the samples of all rounds together; nothing for rounds of operations.
+    fn of(rounds: &[Round]) -> Option<Self> {
+        let late: Vec<&LateRound> = rounds
+            .iter()
+            .filter_map(|round| match &round.measured {
+                Measure::Lateness(late) => Some(late),
+                Measure::Operations(_) => None,
+            })
+            .collect();
+        let mut samples: Vec<u64> = late.iter().flat_map(|l| &l.samples_ns).copied().collect();
+        samples.sort_unstable();
+        let rates: Vec<_> = late.iter().map(|late| late.others_per_s).collect();
+        (!samples.is_empty()).then(|| Self {
+            p50_ns: percentile(&samples, 0.5),
+            p99_ns: percentile(&samples, 0.99),
+            p999_ns: percentile(&samples, 0.999),
+            max_ns: percentile(&samples, 1.0),
+            others_per_s: Spread::of(&rates).median,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -166,27 +179,25 @@ pub(crate) mod tests {
 
     /// A round of operations that took `ns` each.
     fn round(ns: u64) -> Round {
+        let measured = Measure::Operations(10);
         Round {
-            ops: 10,
             wall_ns: ns * 10,
             cpu_ns: ns * 20,
             threads: 4,
-            lateness: None,
+            measured,
         }
     }
 
-    /// A round of lateness whose p99 is `ns`.
+    /// A round of lateness with a hundred samples, `ns` the second largest.
     fn late(ns: u64) -> Round {
-        let lateness = Lateness {
-            round_p99_ns: ns,
-            p50_ns: ns / 10,
-            p99_ns: ns,
-            p999_ns: ns * 2,
-            max_ns: ns * 3,
-            millirate: 160_000,
+        let mut samples_ns = vec![ns / 10; 98];
+        samples_ns.extend([ns, ns * 3]);
+        let late = LateRound {
+            samples_ns,
+            others_per_s: 160.0,
         };
         Round {
-            lateness: Some(lateness),
+            measured: Measure::Lateness(late),
             ..round(100)
         }
     }
@@ -277,7 +288,10 @@ pub(crate) mod tests {
             (figures(1, 1).spread.median, figures(1, 1).cpu),
             (100_000.0, 2.0)
         );
-        assert_eq!(figures(1, 1).lateness.map(|l| l.millirate), Some(160_000));
+        let late = figures(1, 1).lateness.expect("the case measures lateness");
+        let percentiles = (late.p50_ns, late.p99_ns, late.p999_ns, late.max_ns);
+        assert_eq!(percentiles, (10_000, 110_000, 330_000, 330_000));
+        assert_eq!((late.others_per_s, figures(0, 0).lateness), (160.0, None));
         assert_eq!(figures(0, 1).ratio.map(|ratio| ratio.median), Some(2.0));
     }
 }

@@ -100,7 +100,7 @@ fn figures(measured: &Measured) -> String {
             number(late.p999_ns as f64 / US),
             number(late.max_ns as f64 / US),
             measured.cpu,
-            number(late.millirate as f64 / 1e3),
+            number(late.others_per_s),
         ),
         None => format!(
             "{:>10} {iqr:>6} {:>10} {threads:>7}",
@@ -195,7 +195,7 @@ mod tests {
         line(&["tokio-ct", "50.0", "2.00 [1.80, 2.20]", "win"]);
         line(&["async-executor", "410", "0.25", "loss"]);
         line(&["smol", "failed: the child ended early <signal: 9>"]);
-        line(&["naps_k8", "tokio-mt", "41000", "410000", "160"]);
+        line(&["naps_k8", "tokio-mt", "40000", "410000", "160"]);
         assert!(
             line(&["floor_task_local", "bare", "85.0"])
                 .trim_end()
