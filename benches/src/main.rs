@@ -1,2 +1,7 @@
-//! Benchmarks of wq against its peers.
-fn main() {}
+//! The benchmark harness as an ordinary program; see [`wq_benches`] for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wq_benches::main()
+}

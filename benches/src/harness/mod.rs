@@ -1,0 +1,135 @@
+//! The measuring program: arguments, the parent that takes turns, the children that measure,
+//! statistics, and the three forms of the result.
+//!
+//! The parent never measures and a child never compares. They speak [`protocol`] over the child's
+//! standard input and output; a case knows neither and only calls [`child::Bench`].
+
+mod args;
+pub(crate) mod child;
+mod json;
+pub(crate) mod machine;
+mod parent;
+mod protocol;
+pub(crate) mod random;
+mod result;
+mod stats;
+mod svg;
+mod table;
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cases;
+use crate::runtime::RuntimeId;
+use args::{Action, Plan};
+use result::Report;
+
+/// Exit code for a command line that makes no sense.
+const USAGE_ERROR: u8 = 2;
+
+/// Reads the command line and does what it says; the body of the benchmark program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let action = match args::parse(std::env::args().skip(1)) {
+        Ok(action) => action,
+        Err(message) => {
+            eprintln!("error: {message}\n\n{}", args::USAGE);
+            return ExitCode::from(USAGE_ERROR);
+        }
+    };
+    let outcome = match action {
+        Action::Help => print(args::USAGE),
+        Action::List => print(&listing()),
+        Action::Child {
+            case,
+            runtime,
+            effort,
+        } => child::serve(case, runtime, effort),
+        Action::Measure(plan) => return measure(&plan),
+    };
+    finish(outcome)
+}
+
+/// Measures, prints the table and writes the files; failed rows make the exit code 1.
+fn measure(plan: &Plan) -> ExitCode {
+    // Before the measurement, not after it: nobody wants to measure twice for a slip in a path.
+    if let Err(error) = plan.files().try_for_each(check_writable) {
+        return finish(Err(error));
+    }
+    machine::warn_if_busy();
+    let report = parent::measure(plan);
+    let outcome = print(&table::render(&report)).and_then(|()| write_files(plan, &report));
+    if report.has_failures() {
+        ExitCode::FAILURE
+    } else {
+        finish(outcome)
+    }
+}
+
+/// Writes what `--json` and `--svg` asked for and says where it went.
+fn write_files(plan: &Plan, report: &Report) -> io::Result<()> {
+    if let Some(path) = &plan.json {
+        write_file(path, &json::render(report))?;
+    }
+    if let Some(path) = &plan.svg {
+        write_file(path, &svg::render(report))?;
+    }
+    Ok(())
+}
+
+/// Opens a file for writing without touching what is in it.
+fn check_writable(path: &Path) -> io::Result<()> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| naming(path, &error))
+}
+
+/// Writes one file.
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text).map_err(|error| naming(path, &error))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
+
+/// The error with the file's name before it.
+fn naming(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// The cases and runtimes there are.
+fn listing() -> String {
+    let mut text = String::from("cases:\n");
+    for case in cases::ALL {
+        text += &format!(
+            "  {:<24} {:<16} {}\n",
+            case.name,
+            case.group.name(),
+            case.summary
+        );
+    }
+    text += "\nruntimes:\n";
+    for id in RuntimeId::ALL {
+        text += &format!("  {id:<24} {}\n", id.summary());
+    }
+    text
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Turns an I/O error into a message and an exit code.
+fn finish(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

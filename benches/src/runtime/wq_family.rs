@@ -1,0 +1,188 @@
+//! wq: one System with two lanes and otherwise all defaults, for every row.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use wq::{JoinHandle, System, Workqueue};
+
+use super::{Group, Job, Limited, Ordered, Runtime, WORKERS};
+
+/// A program's root runs as a task of the default queue, as under `#[wq::main]`.
+pub(crate) type WqRun = Wq<RootIsTask>;
+/// A program's root is polled on the main thread.
+pub(crate) type WqBlockOn = Wq<RootIsGuest>;
+
+/// The process's System.
+static SYSTEM: OnceLock<System> = OnceLock::new();
+
+/// Where a root is polled.
+pub(crate) trait Root: Copy + Send + Sync + 'static {
+    /// Drives a root.
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static;
+}
+
+/// Root of [`WqRun`].
+#[derive(Clone, Copy)]
+pub(crate) struct RootIsTask;
+
+/// Root of [`WqBlockOn`].
+#[derive(Clone, Copy)]
+pub(crate) struct RootIsGuest;
+
+impl Root for RootIsTask {
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.run(root)
+    }
+}
+
+impl Root for RootIsGuest {
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.block_on(root)
+    }
+}
+
+/// A handle of [`SYSTEM`].
+#[derive(Clone, Copy)]
+pub(crate) struct Wq<R: Root> {
+    /// The System, which lives as long as the process.
+    system: &'static System,
+    /// Chooses where a root is polled.
+    root: PhantomData<R>,
+}
+
+impl<R: Root> Runtime for Wq<R> {
+    type Join<T: Send + 'static> = JoinHandle<T>;
+    type Ordered<F: Job> = Workqueue;
+    type Limited = Workqueue;
+    type Group = Workqueue;
+
+    fn start() -> Self {
+        let system = SYSTEM.get_or_init(|| {
+            let system = System::builder()
+                .workers(WORKERS)
+                .build()
+                .expect("the System starts");
+            system
+                .install_default()
+                .expect("the process has no System yet");
+            system
+        });
+        Self {
+            system,
+            root: PhantomData,
+        }
+    }
+
+    fn run_root<F>(self, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        R::drive(self.system, root)
+    }
+
+    fn wait<F: Future>(self, future: F) -> F::Output {
+        self.system.block_on(future)
+    }
+
+    #[inline]
+    fn spawn<F>(future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        wq::spawn(future)
+    }
+
+    #[inline]
+    fn spawn_outside<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.system.default_queue().spawn(future)
+    }
+
+    async fn join<T: Send + 'static>(handle: JoinHandle<T>) -> T {
+        handle
+            .await
+            .expect("no task of a case panics or is aborted")
+    }
+
+    #[inline]
+    fn detach<T: Send + 'static>(handle: JoinHandle<T>) {
+        drop(handle);
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        wq::yield_now()
+    }
+
+    fn sleep_until(deadline: Instant) -> impl Future<Output = ()> + Send {
+        wq::time::sleep_until(deadline)
+    }
+
+    fn ordered<F: Job>(self) -> Workqueue {
+        Workqueue::ordered("ordered")
+            .system(self.system)
+            .build()
+            .expect("the queue is made")
+    }
+
+    fn limited(self, limit: usize) -> Workqueue {
+        let builder = Workqueue::unbound("limited")
+            .system(self.system)
+            .max_active(limit);
+        builder.build().expect("the queue is made")
+    }
+
+    fn group(self) -> Workqueue {
+        Workqueue::unbound("group")
+            .system(self.system)
+            .build()
+            .expect("the queue is made")
+    }
+}
+
+impl<F: Job> Ordered<F> for Workqueue {
+    #[inline]
+    fn push(&self, job: F) {
+        // Through `Deref`: the queue's own `spawn`, not one of this module's traits.
+        let queue: &wq::Queue = self;
+        drop(queue.spawn(job));
+    }
+}
+
+impl Limited for Workqueue {
+    #[inline]
+    fn spawn<F: Job>(&self, job: F) {
+        let queue: &wq::Queue = self;
+        drop(queue.spawn(job));
+    }
+}
+
+impl Group for Workqueue {
+    #[inline]
+    fn spawn<F: Job>(&self, job: F) {
+        let queue: &wq::Queue = self;
+        drop(queue.spawn(job));
+    }
+
+    async fn finish(&self) {
+        self.flush().await.expect("the flush ends");
+    }
+}

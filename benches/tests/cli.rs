@@ -1,0 +1,163 @@
+//! The program as its users start it: children, turns, files and errors, with short rounds.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the program with arguments.
+fn run(args: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_wq-benches");
+    Command::new(program)
+        .args(args)
+        .output()
+        .expect("the program starts")
+}
+
+/// Standard output as text.
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A file of this test's own in the build's temporary folder.
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// One case on three runtimes and a floor row: a table, JSON and SVG with all of them.
+#[test]
+fn a_short_run_gives_table_json_and_svg() {
+    let (json, svg) = (scratch("short-run.json"), scratch("short-run.svg"));
+    let output = run(&[
+        "chained_spawn",
+        "floor_task_local",
+        "--quick",
+        "--rounds",
+        "3",
+        "--runtimes",
+        "tokio-ct,async-executor,bare",
+        "--json",
+        json.to_str().expect("the path is text"),
+        "--svg",
+        svg.to_str().expect("the path is text"),
+        "--bench",
+    ]);
+    let table = text(&output);
+    assert!(
+        output.status.success(),
+        "{table}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for row in [
+        "chained_spawn",
+        "tokio-ct",
+        "async-executor",
+        "floor_task_local",
+    ] {
+        assert!(table.contains(row), "{row} is missing in\n{table}");
+    }
+    let value = fs::read_to_string(&json).expect("the JSON is written");
+    let value: Value = serde_json::from_str(&value).expect("it is JSON");
+    let rows = value["rows"].as_array().expect("rows are a list");
+    let names: Vec<_> = rows.iter().map(|row| row["runtime"].as_str()).collect();
+    let expected = ["tokio-mt", "tokio-ct", "async-executor", "bare"];
+    assert_eq!(
+        names,
+        expected.map(Some),
+        "the base is measured though it was not named"
+    );
+    for row in rows {
+        assert!(row["median"].as_f64().is_some_and(|ns| ns > 0.0), "{row}");
+        assert_eq!(row["rounds"].as_array().map(Vec::len), Some(3), "{row}");
+        assert!(
+            row["cpu_ns_per_op"].as_f64().is_some_and(|ns| ns > 0.0),
+            "{row}"
+        );
+    }
+    let picture = fs::read_to_string(&svg).expect("the picture is written");
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+}
+
+/// Lateness rows carry percentiles; marked blocking is measured where it makes a difference.
+#[test]
+fn lateness_is_measured_beside_marked_blocking() {
+    let json = scratch("lateness.json");
+    let output = run(&[
+        "naps_k2",
+        "--quick",
+        "--rounds",
+        "3",
+        "--runtimes",
+        "tokio-mt,tokio-mt-blocking",
+        "--json",
+        json.to_str().expect("the path is text"),
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let value = fs::read_to_string(&json).expect("the JSON is written");
+    let value: Value = serde_json::from_str(&value).expect("it is JSON");
+    let rows = value["rows"].as_array().expect("rows are a list");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let late = &row["lateness_ns"];
+        let of = |name: &str| late[name].as_u64().expect("it is a number");
+        assert!(of("p50") <= of("p99") && of("p99") <= of("p999") && of("p999") <= of("max"));
+        assert!(
+            row["others_per_s"].as_f64().is_some_and(|naps| naps > 1.0),
+            "{row}"
+        );
+    }
+}
+
+/// The lists name what there is; a wrong word gives exit code 2 and says what is wrong.
+#[test]
+fn lists_and_errors_help() {
+    let list = run(&["--list"]);
+    assert!(list.status.success());
+    for name in [
+        "spawn_many_remote_busy2",
+        "naps_k64",
+        "tokio-mt-pinned",
+        "async-executor",
+    ] {
+        assert!(text(&list).contains(name), "{name} is missing in the list");
+    }
+    for (args, told) in [
+        (
+            ["no_such_case", "--quick"],
+            "no case or group contains `no_such_case`",
+        ),
+        (["--runtimes", "tokyo"], "no runtime is called `tokyo`"),
+        (["--rounds", "0"], "it takes a number from 3"),
+        (["--quick", "--fast"], "no option is called `--fast`"),
+    ] {
+        let output = run(&args);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            errors.contains(told) && errors.contains("usage:"),
+            "{args:?}: {errors}"
+        );
+    }
+}
+
+/// A file that cannot be written is named, and the exit code says so.
+#[test]
+fn an_unwritable_file_is_an_error() {
+    let missing = scratch("no-such-folder").join("out.json");
+    let path = missing.to_str().expect("the path is text");
+    let output = run(&[
+        "floor_malloc_local",
+        "--quick",
+        "--rounds",
+        "3",
+        "--json",
+        path,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(path));
+}
