@@ -104,14 +104,8 @@ impl Unpacked {
 
     /// The command, run by or as this compiler.
     fn prepare(&self, cmd: Cmd) -> Cmd {
-        let backend = self
-            .libraries
-            .parent()
-            .unwrap_or(Path::new("/"))
-            .join("llvm-19/lib");
-        let libraries = format!("{}:{}", self.libraries.display(), backend.display());
         cmd.env("RUSTC", self.rustc.to_string_lossy())
-            .env("LD_LIBRARY_PATH", libraries)
+            .env("LD_LIBRARY_PATH", self.libraries.to_string_lossy())
     }
 }
 
