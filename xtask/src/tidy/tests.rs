@@ -154,6 +154,12 @@ fn relations() -> Vec<Plant> {
         ),
         proofs("Model: `proto::tests::a`\n", model),
         proofs("# No model\n", model),
+        plant(
+            Rule::Dependency,
+            "wq-core/Cargo.toml",
+            "[package]\nname = \"wq-core\"\n[dependencies]\nb = \"1\"\n",
+            "[package]\nname = \"wq-core\"\n[dependencies]\na = \"1\"\nwq-core = \"1\"\n",
+        ),
     ]
 }
 
@@ -168,6 +174,7 @@ fn offences(path: &str, text: &str) -> Vec<Rule> {
             "//! P.\n\n#[cfg(test)]\nmod tests;\n",
         ),
         ("wq-core/src/proto/tests.rs", "//! T.\n\nfn loom_a() {}\n"),
+        ("deny.toml", "#   a  why\n"),
         (
             "docs/memory-ordering.md",
             "# Yes\n\nModel: `proto::tests::loom_a`\n",
