@@ -129,6 +129,11 @@ fn relations() -> Vec<Plant> {
             "use b::Ordering::Acquire as A;",
             "use b::{Ordering, A};",
         ),
+        r(
+            Rule::OrderingImport,
+            "use b::Ordering::*;",
+            "use b::Ordering::{Relaxed};\nuse b::Ordering::Relaxed;",
+        ),
         plant(Rule::Orphan, "wq-core/src/lost.rs", "//! A.\n", ""),
         link(
             "[a](docs/b.md)\n",
