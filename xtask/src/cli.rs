@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) use args::Args;
 
 use crate::failure::{Failure, Outcome};
-use crate::{ci, long, loom, output, repo, sanitize, smoke, soak, tidy, weaken};
+use crate::{ci, long, loom, oldest, output, repo, sanitize, smoke, soak, tidy, weaken};
 
 /// The exit code of a command line that makes no sense, as usual.
 const USAGE_ERROR: u8 = 2;
@@ -28,7 +28,7 @@ struct Command {
 }
 
 /// All commands, in the order of the list.
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "ci",
         usage: "",
@@ -90,6 +90,15 @@ const COMMANDS: [Command; 9] = [
                   Debian's\nrustc-web, rust-web-src, libclang-rt-19-dev and llvm-22; as root it \
                   installs them.",
         run: |root, args| args.none().and_then(|()| sanitize::tsan(root)),
+    },
+    Command {
+        name: "oldest",
+        usage: "[--fetch]",
+        summary: "the libraries under the oldest compiler that the manifests promise",
+        details: "Takes the compiler from rustup or from target/oldest. --fetch: if it is in \
+                  neither, unpack\nDebian's packages of it there (nothing is installed). Where \
+                  it cannot be had, the current\ncompiler checks alone, and the command says so.",
+        run: oldest::command,
     },
     Command {
         name: "smoke",

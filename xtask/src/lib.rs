@@ -14,6 +14,7 @@ mod cli;
 mod failure;
 mod long;
 mod loom;
+mod oldest;
 mod output;
 mod parallel;
 mod process;

@@ -5,15 +5,18 @@ use std::path::Path;
 use crate::failure::{Failure, Outcome};
 use crate::process::Cmd;
 use crate::progress::Progress;
-use crate::{loom, output, sanitize, soak, weaken};
+use crate::{loom, oldest, output, sanitize, soak, weaken};
 
 /// Runs all steps, also behind a failed one: each has something of its own to say.
 pub(crate) fn command(root: &Path) -> Outcome {
     let stress = Cmd::cargo("test -p wq-core --release --test stress -- --ignored").dir(root);
     let deep = format!("cargo xtask loom --preemptions {}", loom::LONG_PREEMPTIONS);
     let tsan_missing = sanitize::tsan_is_possible().err();
-    let mut progress = Progress::new(6);
+    let mut progress = Progress::new(7);
     let results = [
+        progress.step("oldest", "cargo xtask oldest --fetch", || {
+            oldest::fetch_and_check(root)
+        }),
         progress.step("weaken", "cargo xtask weaken", || weaken::all(root)),
         progress.step("loom", &deep, || loom::all(root, loom::LONG_PREEMPTIONS)),
         progress.step("asan", "cargo xtask asan", || sanitize::asan(root)),

@@ -8,6 +8,7 @@
 //! already refuse.
 
 mod atomics;
+mod dependencies;
 mod links;
 mod models;
 mod modules;
@@ -59,11 +60,13 @@ pub enum Rule {
     DeadLink,
     /// The proofs and the models name each other.
     Model,
+    /// No dependency without a reason.
+    Dependency,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::FunctionLength,
         Self::FileLength,
         Self::LineWidth,
@@ -78,6 +81,7 @@ impl Rule {
         Self::Orphan,
         Self::DeadLink,
         Self::Model,
+        Self::Dependency,
     ];
 }
 
@@ -149,6 +153,7 @@ fn check_allowing(tree: &Tree, allowed: &[(&str, &str)]) -> Vec<Offence> {
     modules::check(tree, &mut report);
     links::check(tree, &mut report);
     models::check(tree, &mut report);
+    dependencies::check(tree, &mut report);
     report.offences.sort();
     report.offences
 }

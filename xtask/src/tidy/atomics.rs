@@ -33,7 +33,10 @@ fn check_file(path: &str, source: &Source, report: &mut Report) {
         let Some(name) = after.strip_prefix("::") else {
             continue;
         };
-        if name.starts_with(['{', '*']) || has_word(source.code_line(line), "use") {
+        if is_import(source, line, name) {
+            if !imports_strong(name) {
+                continue;
+            }
             let message = "write `Ordering::Acquire` in full: the checks look for it";
             report.add(Rule::OrderingImport, path, line, message);
         } else if STRONG.iter().any(|strong| name.starts_with(strong)) && !explained(source, line) {
@@ -41,6 +44,17 @@ fn check_file(path: &str, source: &Source, report: &mut Report) {
             report.add(Rule::OrderingComment, path, line, message);
         }
     }
+}
+
+/// Whether the `Ordering::` on this line, followed by this, belongs to a `use`.
+fn is_import(source: &Source, line: usize, after: &str) -> bool {
+    after.starts_with(['{', '*']) || has_word(source.code_line(line), "use")
+}
+
+/// Whether an import brings in the bare name of a strong ordering; `Relaxed` hides nothing.
+fn imports_strong(after: &str) -> bool {
+    let imported = after.split(';').next().unwrap_or(after);
+    imported.starts_with('*') || STRONG.iter().any(|strong| has_word(imported, strong))
 }
 
 /// Whether a comment stands on the line, in its statement, or a few lines above either.

@@ -129,6 +129,11 @@ fn relations() -> Vec<Plant> {
             "use b::Ordering::Acquire as A;",
             "use b::{Ordering, A};",
         ),
+        r(
+            Rule::OrderingImport,
+            "use b::Ordering::*;",
+            "use b::Ordering::{Relaxed};\nuse b::Ordering::Relaxed;",
+        ),
         plant(Rule::Orphan, "wq-core/src/lost.rs", "//! A.\n", ""),
         link(
             "[a](docs/b.md)\n",
@@ -154,6 +159,12 @@ fn relations() -> Vec<Plant> {
         ),
         proofs("Model: `proto::tests::a`\n", model),
         proofs("# No model\n", model),
+        plant(
+            Rule::Dependency,
+            "wq-core/Cargo.toml",
+            "[package]\nname = \"wq-core\"\n[dependencies]\nb = \"1\"\n",
+            "[package]\nname = \"wq-core\"\n[dependencies]\na = \"1\"\nwq-core = \"1\"\n",
+        ),
     ]
 }
 
@@ -168,6 +179,7 @@ fn offences(path: &str, text: &str) -> Vec<Rule> {
             "//! P.\n\n#[cfg(test)]\nmod tests;\n",
         ),
         ("wq-core/src/proto/tests.rs", "//! T.\n\nfn loom_a() {}\n"),
+        ("deny.toml", "#   a  why\n"),
         (
             "docs/memory-ordering.md",
             "# Yes\n\nModel: `proto::tests::loom_a`\n",
