@@ -1,6 +1,6 @@
 //! Heartbeats: a task that should wake each millisecond, and the record of how late it was.
 //!
-//! Lateness is measured against a fixed grid of due times from the first beat on. A wake-up
+//! Lateness is measured against a fixed grid of due times, laid when the job begins. A wake-up
 //! records every due time that has passed since the last one, so a task that was held for
 //! 5 ms counts five late beats, not one: what a sleeper misses cannot be left out of its record.
 
@@ -123,11 +123,15 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Lays the grid: the first beat is due a period from now. Returns when that is.
-    pub fn start(&self) -> Instant {
-        let first = Instant::now() + PERIOD;
-        lock(&self.grid).next = Some(first);
-        first
+    /// Lays the grid: the first beat is due a period from now, whenever the task gets to run.
+    pub fn start(&self) {
+        lock(&self.grid).next = Some(Instant::now() + PERIOD);
+    }
+
+    /// When the next beat is due; now, if it never was started.
+    #[must_use]
+    pub fn next(&self) -> Instant {
+        lock(&self.grid).next.unwrap_or_else(Instant::now)
     }
 
     /// The task woke up now.
@@ -153,7 +157,8 @@ mod tests {
     #[test]
     fn a_stall_counts_each_beat_it_swallowed() {
         let heart = Heartbeat::default();
-        let first = heart.start();
+        heart.start();
+        let first = heart.next();
         heart.woke(first + 5 * PERIOD);
         let lateness = heart.finish(first + 5 * PERIOD);
         assert_eq!(lateness.beats(), 6);
@@ -170,7 +175,8 @@ mod tests {
     #[test]
     fn an_early_wake_up_is_no_beat() {
         let heart = Heartbeat::default();
-        let first = heart.start();
+        heart.start();
+        let first = heart.next();
         heart.woke(first - PERIOD / 2);
         assert_eq!(heart.finish(first - PERIOD / 2).beats(), 0);
     }
@@ -179,7 +185,8 @@ mod tests {
     #[test]
     fn a_task_that_never_woke_is_late() {
         let heart = Heartbeat::default();
-        let first = heart.start();
+        heart.start();
+        let first = heart.next();
         assert_eq!(heart.finish(first + 99 * PERIOD).beats(), 100);
         assert_eq!(
             heart.finish(first + 200 * PERIOD).beats(),

@@ -3,7 +3,7 @@
 //! A runtime calls [`Job::read`] for each file (plain blocking calls, as many at a time as
 //! [`Job::limit`] says), hands the result to [`Job::accept`], and from there, one after the
 //! other and in that order, to [`Job::record`]. Two tasks tick meanwhile while
-//! [`Job::ticking`]. The guard of [`Job::finish_when_dropped`] says when all is over, also
+//! [`Job::ticking`]. The guard of [`Job::begin`] says when all is over, also
 //! when the body panicked.
 
 use std::fs::{self, OpenOptions};
@@ -201,9 +201,10 @@ impl Job {
         self.plan.interrupted.load(Ordering::Relaxed)
     }
 
-    /// The guard that a body holds while it works.
+    /// A body begins: beats are due from here on. It holds the guard while it works.
     #[must_use]
-    pub fn finish_when_dropped(self: &Arc<Self>) -> FinishWhenDropped {
+    pub fn begin(self: &Arc<Self>) -> FinishWhenDropped {
+        self.hearts.iter().for_each(Heartbeat::start);
         FinishWhenDropped(Arc::clone(self))
     }
 

@@ -29,7 +29,7 @@ pub(super) fn run(job: &Arc<Job>, watch: &mut Watch) -> Result<(), RunError> {
 
 /// Reads every file, at most `limit` at a time, while two heartbeats tick.
 async fn sum(job: Arc<Job>) -> Result<(), RunError> {
-    let _finish = job.finish_when_dropped();
+    let _finish = job.begin();
     // Tokio has no priorities: both heartbeats are ordinary tasks.
     let beats = Beat::ALL.map(|beat| tokio::spawn(tick(Arc::clone(&job), beat)));
     let limit = Arc::new(Semaphore::new(job.limit()));
@@ -66,7 +66,7 @@ async fn sum(job: Arc<Job>) -> Result<(), RunError> {
 /// Wakes each millisecond and records when that was.
 async fn tick(job: Arc<Job>, beat: Beat) {
     let heart = job.heart(beat);
-    let mut ticks = interval_at(heart.start().into(), PERIOD);
+    let mut ticks = interval_at(heart.next().into(), PERIOD);
     while job.ticking() {
         ticks.tick().await;
         heart.woke(Instant::now());
