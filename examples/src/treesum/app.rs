@@ -184,7 +184,7 @@ fn write_plot(path: &Path, options: &Options, rounds: &Rounds) -> Result<(), Run
     curves.retain(|curve| curve.lateness.beats() > 0);
     curves.sort_by_key(|curve| curve.group);
     let title = format!(
-        "Heartbeats of 1 ms while {} reads at a time may block",
+        "Heartbeats of 1 ms while up to {} reads block at a time",
         options.jobs
     );
     let unfinished = path.with_extension("svg.tmp");
@@ -207,13 +207,12 @@ fn print(
         (true, false, Some(run)) => {
             writeln!(to, "{}", report::to_json(listing, run, verified))?;
         }
-        (false, _, Some(run)) => {
-            report::print(&mut to, listing, run, verified)?;
-            if options.compare {
-                writeln!(to)?;
-                rounds.print(&mut to)?;
-            }
+        (false, true, Some(run)) => {
+            report::print_sums(&mut to, listing, run, verified)?;
+            report::print_failures(&mut to, run)?;
+            rounds.print(&mut to)?;
         }
+        (false, false, Some(run)) => report::print(&mut to, listing, run, verified)?,
         (_, _, None) => {}
     }
     to.flush()

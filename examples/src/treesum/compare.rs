@@ -56,6 +56,7 @@ impl Rounds {
     ///
     /// What writing gives.
     pub fn print(&self, to: &mut dyn Write) -> io::Result<()> {
+        writeln!(to)?;
         writeln!(
             to,
             "{:<15}{:>9}{:>8}{:>10}{:>9}  {:^27}  {:^27}",
@@ -75,7 +76,10 @@ impl Rounds {
         if !self.agree() {
             writeln!(to, "THE DIGESTS DIFFER between rounds")?;
         }
-        writeln!(to)?;
+        writeln!(
+            to,
+            "Tokio has no priorities: its urgent heartbeat is one more ordinary task."
+        )?;
         let first = Runtime::ALL[0];
         for other in &Runtime::ALL[1..] {
             let lines = Difference::between(first.source(), other.source());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::failure::{Failure, one_line};
+use super::failure::one_line;
 use super::hash::Digest;
 use super::heartbeat::{Beat, Lateness};
 use super::runner::Run;
@@ -76,20 +76,42 @@ pub fn print(
     run: &Run,
     verified: Verified,
 ) -> io::Result<()> {
+    print_sums(to, listing, run, verified)?;
+    writeln!(
+        to,
+        "run by    {} in {}, {:.1} MB/s, processor time {}",
+        run.runtime,
+        short(run.elapsed),
+        speed(run),
+        short(run.cpu)
+    )?;
+    for (beat, lateness) in Beat::ALL.into_iter().zip(&run.lateness) {
+        writeln!(to, "{:<9} {}", beat.name(), lateness_words(lateness))?;
+    }
+    print_threads(to, run)?;
+    print_failures(to, run)
+}
+
+/// Prints what the tree came to, whoever ran it.
+///
+/// # Errors
+///
+/// What writing gives.
+pub fn print_sums(
+    to: &mut dyn Write,
+    listing: &Listing,
+    run: &Run,
+    verified: Verified,
+) -> io::Result<()> {
     let by = match listing.by {
         ListedBy::Git => "listed by git",
         ListedBy::Walk => "walked",
     };
-    writeln!(
-        to,
-        "{} ({by}), run by {}",
-        one_line(&listing.root),
-        run.runtime
-    )?;
+    writeln!(to, "tree      {} ({by})", one_line(&listing.root))?;
     if run.interrupted {
         writeln!(
             to,
-            "INTERRUPTED: {} files not read; what follows is partial",
+            "PARTIAL   interrupted with {} files not read",
             run.unfinished
         )?;
     }
@@ -101,33 +123,12 @@ pub fn print(
             listing.links_skipped
         )?;
     }
-    writeln!(
-        to,
-        "time      {}, {:.1} MB/s, processor {}",
-        short(run.elapsed),
-        speed(run),
-        short(run.cpu)
-    )?;
-    writeln!(
-        to,
-        "digest    {}{}",
-        run.digest,
-        if run.interrupted { " (partial)" } else { "" }
-    )?;
+    writeln!(to, "digest    {}", run.digest)?;
     match verified {
-        Verified::No => {}
-        Verified::Same => writeln!(to, "verified  the sequential sum is the same")?,
-        Verified::Differs(digest) => writeln!(to, "DIFFERS   {digest} when summed sequentially")?,
+        Verified::No => Ok(()),
+        Verified::Same => writeln!(to, "verified  the sequential sum is the same"),
+        Verified::Differs(digest) => writeln!(to, "DIFFERS   {digest} when summed sequentially"),
     }
-    for (beat, lateness) in Beat::ALL.into_iter().zip(&run.lateness) {
-        writeln!(to, "{:<9} {}", beat.name(), lateness_words(lateness))?;
-    }
-    print_threads(to, run)?;
-    print_failures(to, &run.failures)?;
-    if let Some(error) = &run.journal_error {
-        writeln!(to, "JOURNAL   incomplete: {error}")?;
-    }
-    Ok(())
 }
 
 /// One heartbeat's lateness as a sentence.
@@ -158,18 +159,26 @@ fn print_threads(to: &mut dyn Write, run: &Run) -> io::Result<()> {
     Ok(())
 }
 
-/// The lines about failures, each with its name and reason.
-fn print_failures(to: &mut dyn Write, failures: &[Failure]) -> io::Result<()> {
-    if !failures.is_empty() {
-        writeln!(to, "FAILED    {} without a digest:", failures.len())?;
+/// Prints what failed, each with its name and reason.
+///
+/// # Errors
+///
+/// What writing gives.
+pub fn print_failures(to: &mut dyn Write, run: &Run) -> io::Result<()> {
+    if !run.failures.is_empty() {
+        writeln!(to, "FAILED    {} without a digest:", run.failures.len())?;
     }
-    for failure in failures.iter().take(FAILURES_SHOWN) {
+    for failure in run.failures.iter().take(FAILURES_SHOWN) {
         writeln!(to, "  {}: {}", one_line(&failure.path), failure.kind)?;
     }
-    match failures.len().saturating_sub(FAILURES_SHOWN) {
-        0 => Ok(()),
-        more => writeln!(to, "  and {more} more; --json names all"),
+    let more = run.failures.len().saturating_sub(FAILURES_SHOWN);
+    if more > 0 {
+        writeln!(to, "  and {more} more; --json names all")?;
     }
+    if let Some(error) = &run.journal_error {
+        writeln!(to, "JOURNAL   incomplete: {error}")?;
+    }
+    Ok(())
 }
 
 /// One run as JSON. Its fields keep their names: programs read them.
@@ -228,7 +237,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::treesum::failure::FailureKind;
+    use crate::treesum::failure::{Failure, FailureKind};
     use crate::treesum::hash;
     use crate::treesum::runner::Runtime;
 
@@ -303,7 +312,7 @@ mod tests {
         print(&mut text, &listing(), &run, Verified::Differs(run.digest)).unwrap();
         let text = String::from_utf8(text).unwrap();
         for words in [
-            "9 files not read",
+            "with 9 files not read",
             "4 links",
             "DIFFERS",
             "wq/u0:7",
