@@ -468,3 +468,45 @@ fn several_at_once_agree() {
         }
     });
 }
+
+/// Goal: the figures of a large tree. Method: 20 000 files, hundreds of reads napping at a time;
+/// the digest, the bound on threads, and the lateness of an ordinary heartbeat.
+#[test]
+#[ignore = "a measurement: needs a release build and a machine with nothing else to do"]
+#[cfg(feature = "engine")]
+fn a_large_tree_keeps_its_promises() {
+    let made = Made::with_files(20_000);
+    let lanes = thread::available_parallelism().unwrap().get() as u64;
+    let (jobs, digest) = (256, made.digest());
+    for words in ["--verify", "--slow 5", "--cold", "--slow 20"] {
+        let ended = run(&mut made.treesum(Runtime::Wq, &format!("{words} --jobs {jobs}")));
+        assert_eq!(ended.status.code(), Some(0), "{words}: {ended:?}");
+        let json = json(&ended);
+        assert_eq!(json["digest"], digest, "{words}");
+        let threads = json["threads"]["peak"].as_u64().unwrap();
+        assert!(threads <= lanes + jobs + 8, "{words}: {threads} threads");
+        let p99 = json["lateness_us"]["ordinary"]["p99"].as_f64().unwrap();
+        assert!(p99 < 2000.0, "{words}: late by {p99} us at p99");
+    }
+}
+
+/// Goal: threads are bounded by lanes, limit and a few. Method: reads that nap, so that as many
+/// as may are blocked at a time.
+#[test]
+#[cfg(feature = "engine")]
+fn threads_are_bounded_by_the_limit() {
+    let made = Made::with_files(200);
+    let lanes = thread::available_parallelism().unwrap().get() as u64;
+    for jobs in [1, 16, 64] {
+        let ended = run(&mut made.treesum(Runtime::Wq, &format!("--slow 10 --jobs {jobs}")));
+        let threads = &json(&ended)["threads"];
+        for count in [&threads["peak"], &threads["engine"]] {
+            let count = count.as_u64().unwrap();
+            assert!(count <= lanes + jobs + 8, "{jobs} jobs: {threads}");
+            assert!(
+                count >= jobs,
+                "{jobs} reads cannot have napped at a time: {threads}"
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// No program here works for longer than a few seconds; slow machines get the rest.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// How much of a stream a failed test shows.
 const SHOWN: usize = 2000;
@@ -56,7 +56,7 @@ impl Running {
     }
 
     /// Waits until its stdout and stderr so far are as asked.
-    pub(crate) fn wait_for(&mut self, is_there: impl Fn(&str, &str) -> bool) {
+    pub(crate) fn wait_for(&mut self, mut is_there: impl FnMut(&str, &str) -> bool) {
         loop {
             let [out, err] = self
                 .seen
