@@ -38,10 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let elapsed = began.elapsed();
     let lateness = ticker.await?;
 
-    println!(
-        "{} naps of {NAP:?} ended in {elapsed:.0?}",
-        report.completed
-    );
+    println!("{NAPPERS} naps of {NAP:?} ended in {elapsed:.0?}");
     let [p50, p99] = [0.5, 0.99].map(|share| lateness.quantile(share));
     println!(
         "{} ticks, late by p50 {p50:.0?}, p99 {p99:.0?}",
