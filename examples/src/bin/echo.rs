@@ -3,6 +3,8 @@
 //! They bring their own reactor; wq runs the tasks. Usage: `echo [ADDRESS]`, for instance
 //! `echo 127.0.0.1:7777`; without an address it takes a free port of the loopback device. It
 //! serves until its input ends (Ctrl-D), then lets open connections finish.
+//!
+//! Smoke: none, it waits for clients
 
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 

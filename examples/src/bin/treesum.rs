@@ -1,4 +1,6 @@
 //! Sums a directory tree: see `treesum --help`, and the library's `treesum` module.
+//!
+//! Smoke: --verify --compare --rounds 1
 
 use std::process::ExitCode;
 
