@@ -113,7 +113,7 @@ impl<R: Root> Runtime for Wq<R> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.system.default_queue().spawn(future)
+        self.system.spawn(future)
     }
 
     async fn join<T: Send + 'static>(handle: JoinHandle<T>) -> T {

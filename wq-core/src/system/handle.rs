@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::block;
 use crate::current::Current;
 use crate::queue::builder::BuildError;
-use crate::queue::handle::Queue;
+use crate::queue::handle::{Queue, spawn_ref};
 use crate::stats::SystemStats;
+use crate::task::join::JoinHandle;
 use crate::topology::Topology;
 
 use super::builder::SystemBuilder;
@@ -164,6 +165,23 @@ impl System {
                 Err(error) => panic!("the root task gave no result: {error}"),
             },
         }
+    }
+
+    /// Queues a future on the default queue, from anywhere.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.spawn(async { 1 + 1 }).wait().unwrap(), 2);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[inline]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_ref(&self.inner, self.inner.own().default, future)
     }
 
     /// Stops the System: refuses new work, gives what was accepted `grace` to end, drops what is

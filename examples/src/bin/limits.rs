@@ -1,0 +1,100 @@
+//! Limits: how many items of a queue are active at a time, and how many may wait.
+//!
+//! A suspended future is active: three downloads at a time means three, whether they compute,
+//! block or wait for the network.
+
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use wq::Workqueue;
+
+/// How many are inside now, and how many were at most.
+#[derive(Default)]
+struct Gauge {
+    /// Inside now.
+    now: AtomicUsize,
+    /// At most so far.
+    most: AtomicUsize,
+}
+
+impl Gauge {
+    /// Somebody enters. Relaxed here and below: counters, with no data behind them.
+    fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Somebody leaves.
+    fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// At most so far.
+    fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+#[wq::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    println!("suspended items: {} at a time", suspended(3).await?);
+    println!("blocked items: {} at a time", blocked(3).await?);
+    let (taken, given_back) = refused()?;
+    println!("a full queue took {taken} and gave {given_back} back");
+    match Workqueue::unbound("none").max_active(0).build() {
+        Ok(_) => println!("a limit of zero was accepted"),
+        Err(error) => println!("a limit of zero: {error}"),
+    }
+    Ok(())
+}
+
+/// Forty futures that sleep without a thread.
+async fn suspended(limit: usize) -> Result<usize, Box<dyn Error>> {
+    let gauge = Arc::new(Gauge::default());
+    let queue = Workqueue::unbound("suspended").max_active(limit).build()?;
+    for _ in 0..40 {
+        let gauge = Arc::clone(&gauge);
+        queue.spawn(async move {
+            gauge.enter();
+            wq::time::sleep(Duration::from_millis(2)).await;
+            gauge.leave();
+        });
+    }
+    wq::flush(&queue).await?;
+    Ok(gauge.most())
+}
+
+/// Forty closures that keep their threads.
+async fn blocked(limit: usize) -> Result<usize, Box<dyn Error>> {
+    let gauge = Arc::new(Gauge::default());
+    let queue = Workqueue::unbound("blocked").max_active(limit).build()?;
+    for _ in 0..40 {
+        let gauge = Arc::clone(&gauge);
+        queue.spawn_fn(move || {
+            gauge.enter();
+            thread::sleep(Duration::from_millis(2));
+            gauge.leave();
+        });
+    }
+    wq::flush(&queue).await?;
+    Ok(gauge.most())
+}
+
+/// Offers ten futures that never end to a queue for four: what it cannot take comes back.
+fn refused() -> Result<(usize, usize), Box<dyn Error>> {
+    let queue = Workqueue::unbound("small")
+        .max_active(2)
+        .max_pending(4)
+        .build()?;
+    let offers = (0..10).map(|_| queue.try_spawn(std::future::pending::<()>()));
+    let (taken, given_back): (Vec<_>, Vec<_>) = offers.partition(Result::is_ok);
+    let counts = (taken.len(), given_back.len());
+    // What never ends is aborted, so that the program can.
+    taken.iter().flatten().for_each(|handle| handle.abort());
+    Ok(counts)
+}
