@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::current::Current;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
+use crate::spin::Spin;
 
 /// Runs `f`, which is going to block, and lets another worker run the calling one's lane
 /// meanwhile.
@@ -84,6 +85,36 @@ impl Drop for Blocking {
 #[derive(Debug)]
 struct ThreadWaker(Parker);
 
+/// What a thread keeps between its waits.
+struct Waiting {
+    thread: Arc<ThreadWaker>,
+    waker: Waker,
+    spin: Spin,
+}
+
+impl Waiting {
+    /// For a thread's first wait, and for waits inside waits.
+    fn new() -> Waiting {
+        let thread = Arc::new(ThreadWaker(Parker::new()));
+        Waiting { waker: Waker::from(Arc::clone(&thread)), thread, spin: Spin::new() }
+    }
+
+    /// Sleeps until the waker was used, or until `limit` is over.
+    fn sleep(&mut self, limit: Option<Duration>) {
+        let parker = &self.thread.0;
+        // A worker has a lane to hand over: it does not wait awake.
+        let may_spin = limit.is_none() && !Current::with(|current| current.is_some());
+        if !(may_spin && self.spin.wait(|| parker.has_token())) {
+            blocking(|| parker.park(limit));
+        } else {
+            parker.park(limit);
+        }
+        if may_spin {
+            self.spin.end();
+        }
+    }
+}
+
 impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
@@ -95,8 +126,8 @@ impl Wake for ThreadWaker {
 }
 
 thread_local! {
-    /// The waker of this thread, while no wait uses it (waits nest).
-    static CACHED: Cell<Option<(Arc<ThreadWaker>, Waker)>> = const { Cell::new(None) };
+    /// What this thread keeps, while no wait uses it (waits nest).
+    static CACHED: Cell<Option<Waiting>> = const { Cell::new(None) };
 }
 
 /// Polls a future on the calling thread until it is ready. On a worker each sleep is a declared
@@ -118,22 +149,20 @@ pub(crate) fn block_on_timeout<F: Future>(future: F, limit: Duration) -> Option<
 fn drive<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     let cached = CACHED.try_with(Cell::take).ok().flatten();
-    let (thread, waker) = cached.unwrap_or_else(|| {
-        let thread = Arc::new(ThreadWaker(Parker::new()));
-        (Arc::clone(&thread), Waker::from(thread))
-    });
-    let mut cx = Context::from_waker(&waker);
+    let mut waiting = cached.unwrap_or_else(Waiting::new);
     let output = loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+        if let Poll::Ready(output) =
+            future.as_mut().poll(&mut Context::from_waker(&waiting.waker))
+        {
             break Some(output);
         }
         let limit = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if limit.is_some_and(|l| l.is_zero()) {
             break None;
         }
-        blocking(|| thread.0.park(limit));
+        waiting.sleep(limit);
     };
     // A thread whose thread-locals are gone makes a new one each time.
-    let _ = CACHED.try_with(|c| c.set(Some((thread, waker))));
+    let _ = CACHED.try_with(|cached| cached.set(Some(waiting)));
     output
 }

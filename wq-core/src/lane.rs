@@ -208,14 +208,18 @@ impl Lane {
         self.watch.cost_ns.load(Ordering::Relaxed) > COSTLY_ITEM_NS
     }
 
-    /// Whether whoever leaves work waiting here should wake the spotter at once.
-    pub(crate) fn spend_eagerness(&self) -> bool {
+    /// Whether whoever leaves work waiting here should see to it that the spotter is awake.
+    #[inline]
+    pub(crate) fn is_eager(&self) -> bool {
         // Relaxed: a budget, exactness does not matter.
+        self.watch.eager.load(Ordering::Relaxed) > 0
+    }
+
+    /// The spotter was woken for this lane.
+    pub(crate) fn spend_eagerness(&self) {
+        // Relaxed: as above.
         let left = self.watch.eager.load(Ordering::Relaxed);
-        if left > 0 {
-            self.watch.eager.store(left - 1, Ordering::Relaxed);
-        }
-        left > 0
+        self.watch.eager.store(left.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// A hand-over happened: the lane blocks now and then, so arm early for a while.

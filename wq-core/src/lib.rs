@@ -28,6 +28,7 @@ engine! {
     mod run;
     mod sense;
     mod service;
+    mod spin;
     mod stats;
     mod system;
     mod task;

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::entry::Entry;
 use crate::pool::Pool;
 use crate::proto::asym;
-use crate::proto::counts::{Colour, Counts, Shard};
+use crate::proto::counts::{Colour, ColourSet, Counts, Shard};
 use crate::system::SystemRef;
 
 use flush::Waiters;
@@ -270,7 +270,6 @@ impl QueueInner {
 
     /// Items accepted and not ended; exact only while nothing moves.
     pub(crate) fn in_flight(&self) -> u64 {
-        use crate::proto::counts::ColourSet;
         let ended = self.counts.sum_ended(ColourSet::ALL);
         self.counts.sum_accepted(ColourSet::ALL).saturating_sub(ended)
     }
@@ -329,7 +328,11 @@ impl Ended {
                 queue.cancelled.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if queue.counts.end(shard, self.colour) {
+        // A wait can end here only if this was the last item of its colour. The fence that
+        // `end` makes while somebody waits keeps the last two enders from missing each other.
+        if queue.counts.end(shard, self.colour)
+            && queue.counts.is_zero(ColourSet::only(self.colour))
+        {
             queue.pin();
             self.pinned = true;
         }

@@ -191,8 +191,8 @@ fn push_here(
 /// Work waits behind the item that runs here: if that item may block, have the lane watched.
 #[inline]
 fn note_waiting(current: &Current, lane: &Lane) {
-    if lane.waiting() == 1 && current.worker.is_in_item() && lane.spend_eagerness() {
-        current.system.arm_spotter(lane.cpu);
+    if lane.waiting() == 1 && current.worker.is_in_item() {
+        current.system.watch(lane);
     }
 }
 
@@ -249,8 +249,17 @@ impl SystemInner {
             self.staff(pool, lane, seen);
         } else if seen.is_blocking() && !seen.is_revoked() {
             self.take_over(pool, lane, seen, Sensor::Marked);
-        } else if lane.spend_eagerness() {
-            self.arm_spotter(lane.cpu);
+        } else {
+            self.watch(lane);
+        }
+    }
+
+    /// Work waits behind a running item: has the CPU's spotter look when the CPU goes idle, if
+    /// the lane is one that blocks now and then.
+    #[inline]
+    pub(crate) fn watch(&self, lane: &Lane) {
+        if lane.is_eager() {
+            self.arm_spotter(lane);
         }
     }
 }

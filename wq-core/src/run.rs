@@ -20,6 +20,7 @@ use crate::proto::owner::Token;
 use crate::queue::Ended;
 use crate::route;
 use crate::sense::Sensor;
+use crate::spin::Spin;
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
@@ -111,6 +112,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
     widen_mask(current);
     let mut ended: Option<Ended> = None;
     let mut items = 0u32;
+    let mut spin = Spin::new();
     loop {
         if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
             let queue = next.meta().queue;
@@ -119,6 +121,9 @@ fn hold(current: &Current, slot: usize, token: Token) {
         match lane.advance(&current.pool, holder, ended.as_mut()) {
             Advance::Item(entry) => {
                 tell(&mut ended);
+                if lane.waiting() > 0 {
+                    current.system.watch(lane);
+                }
                 ended = execute(current, lane, entry);
                 items = items.wrapping_add(1);
                 if items % SAMPLE_EVERY == 0 {
@@ -127,9 +132,14 @@ fn hold(current: &Current, slot: usize, token: Token) {
             }
             Advance::Empty => {
                 tell(&mut ended);
+                if spin.wait(|| !lane.inbox.is_empty()) {
+                    spin.end();
+                    continue;
+                }
                 if current.system.is_stopped() || !sleep(current, lane, holder) {
                     return;
                 }
+                spin.end();
             }
             Advance::Lost => {
                 settle_without_lane(current, &mut ended);

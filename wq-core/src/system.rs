@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::lane::Lane;
 use crate::pool::Pool;
 use crate::proto::arm::Armed;
 use crate::proto::owner::WorkerId;
@@ -227,10 +228,11 @@ impl SystemInner {
         self.ordinal(os::current_cpu())
     }
 
-    /// Work waits behind a running item on `cpu`: has its spotter run when the CPU goes idle.
-    pub(crate) fn arm_spotter(&self, cpu: usize) {
-        let record = &self.cpus[self.ordinal(cpu)];
+    /// Wakes the spotter of the lane's CPU, if it sleeps.
+    pub(crate) fn arm_spotter(&self, lane: &Lane) {
+        let record = &self.cpus[self.ordinal(lane.cpu)];
         if record.armed.arm() {
+            lane.spend_eagerness();
             record.spotter.unpark();
         }
     }

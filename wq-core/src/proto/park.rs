@@ -59,6 +59,12 @@ impl Parker {
         }
     }
 
+    /// Whether a token waits; a hint for who looks before it sleeps.
+    pub(crate) fn has_token(&self) -> bool {
+        // Relaxed: `park` takes the token and synchronises.
+        self.0.load(Ordering::Relaxed) == TOKEN
+    }
+
     /// Leaves a token and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
         // Release: pairs with the Acquires in `park`.

@@ -20,6 +20,9 @@ use crate::system::SystemInner;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 /// Pause while a lane of high priority waits.
 const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
+/// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
+/// the spotter cannot.
+const PAUSE_ACTED: Duration = Duration::from_micros(100);
 /// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
 const IDLE_ROUNDS: u32 = 3_000;
 /// A round that comes this many times too late judges nobody.
@@ -51,6 +54,8 @@ enum Activity {
     Waiting,
     /// Work of high priority waits.
     Highpri,
+    /// A lane was taken from a sleeping worker; its next item may sleep as well.
+    Acted,
 }
 
 /// Rounds with the same lane, by pool and slot.
@@ -72,6 +77,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         }
         let activity = round(system, &mut memory);
         (pause, idle_rounds) = match activity {
+            Activity::Acted => (PAUSE_ACTED, 0),
             Activity::Highpri => (PAUSE_HIGHPRI, 0),
             Activity::Waiting => (PAUSE.0, 0),
             Activity::Busy => ((pause * 2).clamp(PAUSE.0, PAUSE.1), 0),
@@ -108,7 +114,10 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
             let before = memory.get(&key).copied();
             match judge(system, pool, lane, before) {
                 Some(seen) => memory.insert(key, seen),
-                None => memory.remove(&key),
+                None => {
+                    activity = Activity::Acted;
+                    memory.remove(&key)
+                }
             };
         }
     }
@@ -130,6 +139,11 @@ fn judge(
     let starts = worker.starts();
     let first = before.filter(|b| b.view == view && b.starts == starts);
     let Some(mut seen) = first else {
+        // A sleeping owner needs no second look; one that runs may be about to end its item.
+        let looked = system.examine(pool, lane, Sensor::Monitor, 0);
+        if looked == Look::Acted {
+            return None;
+        }
         let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
         return Some(Seen { view, starts, cpu_at_first, rounds: 0 });
     };

@@ -17,7 +17,7 @@ use crate::system::{CpuRecord, SystemInner};
 const FRUITLESS_LOOKS: u32 = 16;
 
 /// Bounds of that while.
-const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
