@@ -81,8 +81,7 @@ impl Lane {
         if seen.worker() != VICTIM {
             return Err(Refused::Changed);
         }
-        self.owner
-            .revoke(seen, Some(&self.marks[VICTIM as usize]))
+        self.owner.revoke(seen, Some(&self.marks[VICTIM as usize]))
     }
 
     /// One attempt at a take-over by `worker`.
@@ -226,7 +225,10 @@ fn loom_vacant_lane_shows_its_last_section() {
         [
             |lane| {
                 lane.push();
-                assert!(lane.owner.announce_park(lane.token), "nobody is at the word");
+                assert!(
+                    lane.owner.announce_park(lane.token),
+                    "nobody is at the word"
+                );
                 assert!(lane.owner.vacate(lane.token), "nobody wakes the owner");
                 1
             },
@@ -369,9 +371,7 @@ fn claim_blocked(lane: &Lane) -> Option<Revoked<'_>> {
     if !seen.is_blocking() {
         return None;
     }
-    let claim = lane
-        .owner
-        .revoke(seen, Some(&lane.marks[VICTIM as usize]));
+    let claim = lane.owner.revoke(seen, Some(&lane.marks[VICTIM as usize]));
     assert_ne!(claim.as_ref().err(), Some(&Refused::Busy));
     claim.ok()
 }
@@ -405,13 +405,10 @@ fn loom_end_of_a_block_races_the_taker() {
 fn loom_end_of_a_block_passes_a_frozen_taker() {
     race::<Lane, usize, _>(
         Lane::held,
-        [
-            block_once,
-            |lane| {
-                drop(claim_blocked(lane));
-                0
-            },
-        ],
+        [block_once, |lane| {
+            drop(claim_blocked(lane));
+            0
+        }],
         |lane, [kept, _]| {
             assert_eq!(kept, 1, "the owner lost the lane to nobody");
             assert_eq!(lane.total(), 2);

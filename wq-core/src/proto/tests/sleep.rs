@@ -219,7 +219,9 @@ fn loom_block_given_back_by_a_taker_is_noticed() {
     race::<Lane, bool, _>(
         Lane::blocked,
         [post_and_notice, |lane| {
-            lane.claim().expect("nobody else is at the word").give_back();
+            lane.claim()
+                .expect("nobody else is at the word")
+                .give_back();
             lane.has_work()
         }],
         |_, [by_pusher, by_taker]| assert!(by_pusher || by_taker, "an item was left behind"),
