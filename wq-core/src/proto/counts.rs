@@ -134,8 +134,8 @@ impl Counts {
         }
         // The count before the look at the flag; pairs with `asym::heavy` in `arm`.
         asym::light();
-        // Acquire: pairs with the Release in `arm`; who looks sees the waiter's colour change.
-        let armed = self.armed.load(Ordering::Acquire);
+        // Relaxed: ordered by the fences; the waiters stand in a list with a lock of its own.
+        let armed = self.armed.load(Ordering::Relaxed);
         if armed {
             // SeqCst: this end before the look at the others'; pairs with itself on another
             // thread. Two light sides do not order each other, and without this the last two
@@ -145,11 +145,12 @@ impl Counts {
         armed
     }
 
-    /// Announces a waiter. After this either the waiter's own look sees the last end, or whoever
-    /// ends it sees the announcement.
+    /// Announces a waiter, which stands in the list of waiters already (under its lock, like
+    /// `disarm`). After this either the waiter's own look sees the last end, or whoever ends it
+    /// sees the announcement.
     pub(crate) fn arm(&self) {
-        // Release: pairs with the Acquire in `end`.
-        self.armed.store(true, Ordering::Release);
+        // Relaxed: ordered before the waiter's look by the barrier.
+        self.armed.store(true, Ordering::Relaxed);
         // The flag before the waiter's look at the counters; pairs with `asym::light` in `end`
         // and in `accept`.
         asym::heavy();
