@@ -351,10 +351,10 @@ impl OwnerView {
     /// The token that [`Owner::occupy`] makes valid. Its epoch is a new one: a spare that looks
     /// at its offer too early must not take the lane for lost.
     pub(crate) fn vacant_token_for(self, worker: WorkerId) -> Token {
-        OwnerView(self.0.wrapping_add(EPOCH_ONE)).token_for(worker)
+        self.token_for(worker)
     }
 
-    /// The token that makes `worker` the owner in place of whom this word names.
+    /// The token that makes `worker` the owner in place of whom this word names, one epoch later.
     fn token_for(self, worker: WorkerId) -> Token {
         debug_assert!(
             worker != 0 && worker <= MAX_WORKER_ID,
