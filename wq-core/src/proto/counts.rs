@@ -10,7 +10,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::asym;
 
@@ -120,7 +120,8 @@ impl Counts {
     }
 
     /// Counts an ended item. True: somebody waits, the caller must look whether a colour became
-    /// empty.
+    /// empty, under the lock of the list of waiters: it is the lock that shows the last of several
+    /// enders the ends of the others (two light sides do not order each other).
     #[inline(always)]
     #[must_use = "a waiter is told by whoever ends the last item"]
     pub(crate) fn end(&self, shard: Shard, colour: Colour) -> bool {
@@ -135,14 +136,7 @@ impl Counts {
         // The count before the look at the flag; pairs with `asym::heavy` in `arm`.
         asym::light();
         // Relaxed: ordered by the fences; the waiters stand in a list with a lock of its own.
-        let armed = self.armed.load(Ordering::Relaxed);
-        if armed {
-            // SeqCst: this end before the look at the others'; pairs with itself on another
-            // thread. Two light sides do not order each other, and without this the last two
-            // enders could each miss the other's end.
-            fence(Ordering::SeqCst);
-        }
-        armed
+        self.armed.load(Ordering::Relaxed)
     }
 
     /// Announces a waiter, which stands in the list of waiters already (under its lock, like

@@ -1,5 +1,6 @@
 //! Models of the counts of a queue.
 
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Guarded, race};
@@ -15,8 +16,8 @@ struct Queue {
     handed: AtomicUsize,
     /// The queue refuses new items.
     closed: AtomicBool,
-    /// The waiter was told, or saw for itself.
-    told: AtomicUsize,
+    /// The list of waiters: how often one was told, or saw for itself.
+    told: Mutex<usize>,
 }
 
 impl Queue {
@@ -27,7 +28,7 @@ impl Queue {
             work: [Guarded::new(()), Guarded::new(())],
             handed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            told: AtomicUsize::new(0),
+            told: Mutex::new(0),
         }
     }
 
@@ -50,12 +51,13 @@ impl Queue {
 
     /// The look that tells the waiter.
     fn tell_if_empty(&self) {
+        let mut told = self.told.lock().unwrap();
         if self.is_empty() {
-            self.told.fetch_add(1, Ordering::Relaxed);
+            *told += 1;
         }
     }
 
-    /// Whether all has ended; reads what the items wrote if so.
+    /// Whether all has ended.
     fn is_empty(&self) -> bool {
         self.counts.is_zero(ColourSet::ALL)
     }
@@ -140,12 +142,15 @@ fn loom_last_end_is_told() {
             |queue| queue.finish(0, Shard::Lane(0)),
             |queue| queue.finish(1, Shard::Lane(1)),
             |queue| {
-                queue.counts.arm();
+                {
+                    let _list = queue.told.lock().unwrap();
+                    queue.counts.arm();
+                }
                 queue.tell_if_empty();
             },
         ],
         |queue, _| {
-            let told = queue.told.load(Ordering::Relaxed);
+            let told = *queue.told.lock().unwrap();
             assert!(told > 0, "nobody told the waiter");
         },
     );
