@@ -30,8 +30,9 @@ impl AbortWord {
         self.requested.store(1, Ordering::Relaxed);
         // SeqCst: the request before the look; pairs with the fence in `publish`.
         fence(Ordering::SeqCst);
-        // Acquire: pairs with the Release in `publish`.
-        let slot = self.slot.load(Ordering::Acquire);
+        // Relaxed: the slot is a number; what it names is behind the lock of a table that the
+        // task has entered before it published.
+        let slot = self.slot.load(Ordering::Relaxed);
         (slot != NO_SLOT).then_some(slot)
     }
 
@@ -39,8 +40,8 @@ impl AbortWord {
     /// stop meanwhile, and must wake itself.
     pub(crate) fn publish(&self, slot: u32) -> bool {
         debug_assert!(slot != NO_SLOT, "slots are numbered from one");
-        // Release: pairs with the Acquire in `request`.
-        self.slot.store(slot, Ordering::Release);
+        // Relaxed: ordered before the look by the fence; see `request`.
+        self.slot.store(slot, Ordering::Relaxed);
         // SeqCst: the slot before the look; pairs with the fence in `request`.
         fence(Ordering::SeqCst);
         self.is_requested()

@@ -39,8 +39,8 @@ impl Assignment {
 
     /// Offers the lane with index `lane`; the caller has claimed the spare.
     pub(crate) fn offer(&self, lane: u32, token: Token) {
-        // Release: pairs with the Acquire in `look`.
-        self.0.store(pack(lane, token), Ordering::Release);
+        // Relaxed: the word is the whole message; the lane is acquired through its owner word.
+        self.0.store(pack(lane, token), Ordering::Relaxed);
     }
 
     /// Takes an offer back. True: the caller must put the spare back on the stack.
@@ -53,8 +53,8 @@ impl Assignment {
 
     /// The spare looks whether it got a lane. `view_of` reads the owner word of a lane.
     pub(crate) fn look(&self, me: WorkerId, view_of: impl Fn(u32) -> OwnerView) -> Offer {
-        // Acquire: pairs with the Release in `offer`.
-        let word = self.0.load(Ordering::Acquire);
+        // Relaxed: as in `offer`.
+        let word = self.0.load(Ordering::Relaxed);
         if word == 0 {
             return Offer::None;
         }

@@ -10,7 +10,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::asym;
 
@@ -120,7 +120,8 @@ impl Counts {
     }
 
     /// Counts an ended item. True: somebody waits, the caller must look whether a colour became
-    /// empty.
+    /// empty, under the lock of the list of waiters: it is the lock that shows the last of several
+    /// enders the ends of the others (two light sides do not order each other).
     #[inline(always)]
     #[must_use = "a waiter is told by whoever ends the last item"]
     pub(crate) fn end(&self, shard: Shard, colour: Colour) -> bool {
@@ -134,22 +135,16 @@ impl Counts {
         }
         // The count before the look at the flag; pairs with `asym::heavy` in `arm`.
         asym::light();
-        // Acquire: pairs with the Release in `arm`; who looks sees the waiter's colour change.
-        let armed = self.armed.load(Ordering::Acquire);
-        if armed {
-            // SeqCst: this end before the look at the others'; pairs with itself on another
-            // thread. Two light sides do not order each other, and without this the last two
-            // enders could each miss the other's end.
-            fence(Ordering::SeqCst);
-        }
-        armed
+        // Relaxed: ordered by the fences; the waiters stand in a list with a lock of its own.
+        self.armed.load(Ordering::Relaxed)
     }
 
-    /// Announces a waiter. After this either the waiter's own look sees the last end, or whoever
-    /// ends it sees the announcement.
+    /// Announces a waiter, which stands in the list of waiters already (under its lock, like
+    /// `disarm`). After this either the waiter's own look sees the last end, or whoever ends it
+    /// sees the announcement.
     pub(crate) fn arm(&self) {
-        // Release: pairs with the Acquire in `end`.
-        self.armed.store(true, Ordering::Release);
+        // Relaxed: ordered before the waiter's look by the barrier.
+        self.armed.store(true, Ordering::Relaxed);
         // The flag before the waiter's look at the counters; pairs with `asym::light` in `end`
         // and in `accept`.
         asym::heavy();

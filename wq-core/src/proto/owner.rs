@@ -206,8 +206,8 @@ impl Owner {
     /// Undoes an unfinished take-over: the owner is here, so it was not blocked for long.
     #[cold]
     fn take_back(&self, token: Token) -> bool {
-        // Acquire: pairs with the Release of a thief's give-back before the word was spoiled.
-        self.change(token.low() | REVOKED, token.low(), Ordering::Acquire)
+        // Relaxed: the `try_enter` that follows acquires.
+        self.change(token.low() | REVOKED, token.low(), Ordering::Relaxed)
     }
 
     /// Whether a failed [`Owner::enter`] is to be tried again: the lane is not lost, somebody
@@ -221,9 +221,9 @@ impl Owner {
     /// The owner announces that it sleeps. False: somebody is at the word, look again.
     /// On true the caller must look at the inbox once more before it sleeps.
     pub(crate) fn announce_park(&self, token: Token) -> bool {
-        // AcqRel: Release publishes the queue to whoever vacates or takes later; Acquire pairs
-        // with a thief's give-back.
-        let parked = self.change(token.low(), token.low() | PARKED, Ordering::AcqRel);
+        // Relaxed: nobody takes a parked lane; the sections are published by `Mark::leave`, and
+        // by the fence to whoever occupies the lane once it is vacated.
+        let parked = self.change(token.low(), token.low() | PARKED, Ordering::Relaxed);
         // SeqCst: the announcement before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
         parked
@@ -232,14 +232,15 @@ impl Owner {
     /// The owner takes its announcement back. False: a waker was faster (its wake-up may still
     /// be on the way), and the word holds the plain token again.
     pub(crate) fn cancel_park(&self, token: Token) -> bool {
-        // Acquire: pairs with the Release of a pusher that cleared the flag.
-        self.change(token.low() | PARKED, token.low(), Ordering::Acquire)
+        // Relaxed: the owner's next `enter` acquires.
+        self.change(token.low() | PARKED, token.low(), Ordering::Relaxed)
     }
 
     /// Whether the sleeping owner is still announced as parked.
     pub(crate) fn still_parked(&self, token: Token) -> bool {
-        // Acquire: pairs with the Release in `claim_wake`.
-        self.0.load(Ordering::Acquire) & LOW == token.low() | PARKED
+        // Relaxed: a stale yes costs nothing, since the claimer wakes the owner after the change;
+        // what it brought is acquired with the inbox.
+        self.0.load(Ordering::Relaxed) & LOW == token.low() | PARKED
     }
 
     /// The word as seen by one who has just published work for this lane.
@@ -256,12 +257,13 @@ impl Owner {
         if !seen.is_parked() {
             return None;
         }
-        // Release: pairs with the Acquire in `cancel_park`, `still_parked`.
+        // Relaxed: the flag carries no data. The claimer's fence in `notice` came before, so the
+        // owner that sees the flag gone and announces another sleep sees the work.
         self.0
             .compare_exchange(
                 seen.0,
                 seen.0 & !PARKED,
-                Ordering::Release,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -271,8 +273,9 @@ impl Owner {
     /// A parked owner gives the lane up. False: it was woken meanwhile and must look again.
     /// On true the caller must look at the inbox once more: there may be nobody else to do it.
     pub(crate) fn vacate(&self, token: Token) -> bool {
-        // Release: pairs with the Acquire in `view` and `occupy` of the next taker.
-        let vacated = self.change(token.low() | PARKED, 0, Ordering::Release);
+        // Relaxed: there was no section since `announce_park`, whose fence makes this a release;
+        // pairs with the Acquire in `view` of who occupies the lane.
+        let vacated = self.change(token.low() | PARKED, 0, Ordering::Relaxed);
         // SeqCst: the vacancy before the leaver's last look at the inbox; pairs with `notice`.
         fence(Ordering::SeqCst);
         vacated
@@ -285,10 +288,10 @@ impl Owner {
             return None;
         }
         let token = seen.vacant_token_for(worker);
-        // AcqRel: Acquire pairs with the Release in `vacate`; Release passes that on to the new
-        // owner, if it is not the caller.
+        // Relaxed: an exchange continues the release of the leaver, which `worker` acquires when
+        // it enters; the caller itself has done nothing to the queue.
         self.0
-            .compare_exchange(seen.0, token.0, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(seen.0, token.0, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
             .then_some(token)
     }
@@ -308,9 +311,9 @@ impl Owner {
     pub(crate) fn end_blocking(&self, token: Token) -> bool {
         let declared = token.low() | BLOCKING;
         loop {
-            // Acquire: pairs with the Release of a thief that gave back.
-            if self.change(declared, token.low(), Ordering::Acquire)
-                || self.change(declared | REVOKED, token.low(), Ordering::Acquire)
+            // Relaxed: the owner's next `enter` acquires.
+            if self.change(declared, token.low(), Ordering::Relaxed)
+                || self.change(declared | REVOKED, token.low(), Ordering::Relaxed)
             {
                 return true;
             }
@@ -348,10 +351,10 @@ impl OwnerView {
     /// The token that [`Owner::occupy`] makes valid. Its epoch is a new one: a spare that looks
     /// at its offer too early must not take the lane for lost.
     pub(crate) fn vacant_token_for(self, worker: WorkerId) -> Token {
-        OwnerView(self.0.wrapping_add(EPOCH_ONE)).token_for(worker)
+        self.token_for(worker)
     }
 
-    /// The token that makes `worker` the owner in place of whom this word names.
+    /// The token that makes `worker` the owner in place of whom this word names, one epoch later.
     fn token_for(self, worker: WorkerId) -> Token {
         debug_assert!(
             worker != 0 && worker <= MAX_WORKER_ID,

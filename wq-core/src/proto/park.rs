@@ -29,33 +29,20 @@ impl Parker {
     /// Sleeps until there is a token, and takes it. Only the owner may call. With a limit it
     /// may return without one.
     pub(crate) fn park(&self, limit: Option<Duration>) {
-        // Acquire: pairs with the Release in `unpark`.
-        if self
-            .0
-            .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
-            .is_err()
-        {
-            // There is a token, and only the owner takes it. Acquire: a later waker's too.
-            self.0.swap(EMPTY, Ordering::Acquire);
-            return;
-        }
         loop {
-            futex_wait(&self.0, PARKED, limit);
-            // Acquire: pairs with the Release in `unpark`.
+            // Relaxed: the swap below acquires; only the owner takes the token that is there.
+            let announced =
+                self.0
+                    .compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Relaxed);
+            if announced.is_ok() {
+                futex_wait(&self.0, PARKED, limit);
+            }
+            // Acquire: pairs with the Release in `unpark`; with several, each continues the
+            // release of the one before.
             if self.0.swap(EMPTY, Ordering::Acquire) == TOKEN || limit.is_some() {
                 return;
             }
-            // Spurious: announce the sleep again, unless a token came meanwhile.
-            // Acquire: pairs with the Release in `unpark`.
-            if self
-                .0
-                .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
-                .is_err()
-            {
-                // Acquire: as above.
-                self.0.swap(EMPTY, Ordering::Acquire);
-                return;
-            }
+            // Woken for no reason.
         }
     }
 
@@ -67,7 +54,7 @@ impl Parker {
 
     /// Leaves a token and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
-        // Release: pairs with the Acquires in `park`.
+        // Release: pairs with the Acquire in `park`.
         if self.0.swap(TOKEN, Ordering::Release) == PARKED {
             futex_wake(&self.0);
         }

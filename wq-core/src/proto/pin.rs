@@ -59,7 +59,7 @@ pub(crate) struct Pin<'a>(&'a PinStripe);
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `passed`.
+        // Release: pairs with the Acquire in `quiescent`.
         self.0.left.fetch_add(1, Ordering::Release);
     }
 }

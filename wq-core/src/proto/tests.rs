@@ -5,6 +5,11 @@
 //! preemptions) and every value that a load may return. It treats SeqCst accesses as AcqRel and
 //! honours only SeqCst fences, and it knows no `membarrier`: both sides of an asymmetric fence are
 //! full fences here.
+//!
+//! Loom looks for another order of two accesses only if the later one's thread did not touch the
+//! word in between, so a load that comes before a thread's "load, then store" is never tried after
+//! it. Which side comes first depends on who was started first: [`race`] starts its parts in every
+//! order, and the thread that checks takes no part.
 
 mod abort;
 mod arm;
@@ -21,6 +26,59 @@ mod state;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+/// Runs `parts` at once on what `setup` makes, in every interleaving and order of starting, then
+/// `check`s the answers.
+pub(crate) fn race<S, R, const N: usize>(
+    setup: fn() -> S,
+    parts: [fn(&S) -> R; N],
+    check: fn(&S, [R; N]),
+) where
+    S: Send + Sync + 'static,
+    R: Send + 'static,
+{
+    for order in orders(N) {
+        loom::model(move || {
+            let shared = Arc::new(setup());
+            let threads: Vec<_> = order
+                .iter()
+                .map(|&at| {
+                    let shared = Arc::clone(&shared);
+                    (at, thread::spawn(move || parts[at](&shared)))
+                })
+                .collect();
+            let mut answers: Vec<_> = threads
+                .into_iter()
+                .map(|(at, thread)| (at, thread.join().unwrap()))
+                .collect();
+            answers.sort_by_key(|(at, _)| *at);
+            let answers: Vec<R> = answers.into_iter().map(|(_, answer)| answer).collect();
+            let Ok(answers) = <[R; N]>::try_from(answers) else {
+                unreachable!("each part answers once");
+            };
+            check(&shared, answers);
+        });
+    }
+}
+
+/// All orders of `0..n`.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    let Some(last) = n.checked_sub(1) else {
+        return vec![Vec::new()];
+    };
+    let shorter = orders(last);
+    let insert = |order: &Vec<usize>, at: usize| {
+        let mut order = order.clone();
+        order.insert(at, last);
+        order
+    };
+    let longer = shorter
+        .iter()
+        .flat_map(|order| (0..n).map(move |at| insert(order, at)));
+    longer.collect()
+}
 
 /// Plain memory under a protocol: loom fails the model if two accesses are not ordered.
 #[derive(Debug)]

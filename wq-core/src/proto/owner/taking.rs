@@ -122,9 +122,9 @@ impl<'a> Revoked<'a> {
     /// Leaves the lane to whom it belonged. If that one declared a block, the caller must look
     /// once more for waiting work: who brought it meanwhile saw a spoiled word and went away.
     pub(crate) fn give_back(self) {
-        // Release: passes on what the claim's Acquire saw, as `view` promises.
+        // Relaxed: an exchange continues the release of whoever wrote the word before the claim.
         // A lost claim needs no giving back.
-        let _ = self.leave_with(self.lent.0, Ordering::Release);
+        let _ = self.leave_with(self.lent.0, Ordering::Relaxed);
         // SeqCst: the give-back before the look for work; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
     }

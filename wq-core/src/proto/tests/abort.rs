@@ -1,54 +1,58 @@
 //! Models of the abort word.
 
-use loom::model;
-use loom::sync::{Arc, Mutex};
-use loom::thread;
+use loom::sync::Mutex;
 
+use super::race;
 use crate::proto::abort::AbortWord;
 
 /// The slot under which the model's task registers.
 const SLOT: u32 = 7;
 
-/// Goal: an abort never goes unheard: the aborter finds the suspended task, or the task, about to
-/// suspend, finds the request. Method: both at once; the aborter must find in the table what the
-/// slot promises.
-#[test]
-fn loom_abort_meets_the_first_suspension() {
-    model(|| {
-        let shared = Arc::new((AbortWord::new(), Mutex::new(0)));
-        let aborter = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                let Some(slot) = shared.0.request() else {
-                    return false;
-                };
-                assert_eq!(slot, *shared.1.lock().unwrap(), "the slot is registered");
-                true
-            })
-        };
-        *shared.1.lock().unwrap() = SLOT;
-        let asked = shared.0.publish(SLOT);
-        let woken = aborter.join().unwrap();
-        assert!(asked || woken, "the request was not heard");
-        assert!(shared.0.is_requested());
-    });
+/// A task, and the table in which it registers when it suspends.
+struct Task {
+    word: AbortWord,
+    table: Mutex<u32>,
 }
 
-/// Goal: of two aborters and a suspension nobody is overlooked. Method: two requests at once; if
-/// the task sees none, both must have found it.
+impl Task {
+    /// Not suspended, not aborted.
+    fn new() -> Task {
+        Task {
+            word: AbortWord::new(),
+            table: Mutex::new(0),
+        }
+    }
+
+    /// The first suspension. True: it has heard the request.
+    fn suspend(&self) -> bool {
+        *self.table.lock().unwrap() = SLOT;
+        self.word.publish(SLOT)
+    }
+
+    /// An abort. True: it has found the suspended task.
+    fn abort(&self) -> bool {
+        let Some(slot) = self.word.request() else {
+            return false;
+        };
+        assert_eq!(slot, *self.table.lock().unwrap(), "the slot is registered");
+        true
+    }
+}
+
+/// Goal: no abort goes unheard: the aborter finds the suspended task, or the task, about to
+/// suspend, finds the request. Method: a suspension and two aborts at once; an aborter finds in
+/// the table what the slot promises.
 #[test]
-fn loom_each_abort_is_heard() {
-    model(|| {
-        let word = Arc::new(AbortWord::new());
-        let aborters = [(); 2].map(|()| {
-            let word = Arc::clone(&word);
-            thread::spawn(move || word.request().is_some())
-        });
-        let asked = word.publish(SLOT);
-        let found = aborters.map(|aborter| aborter.join().unwrap());
-        assert!(asked || found == [true, true], "a request was not heard");
-        word.clear();
-        assert_eq!(word.slot(), None);
-        assert_eq!(word.request(), None);
-    });
+fn loom_abort_meets_the_first_suspension() {
+    race::<Task, bool, _>(
+        Task::new,
+        [Task::suspend, Task::abort, Task::abort],
+        |task, [heard, first, second]| {
+            assert!(heard || (first && second), "a request was not heard");
+            assert!(task.word.is_requested());
+            assert_eq!(task.word.slot(), Some(SLOT));
+            task.word.clear();
+            assert_eq!(task.word.request(), None);
+        },
+    );
 }

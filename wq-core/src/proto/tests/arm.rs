@@ -1,46 +1,54 @@
 //! Models of arming.
 
-use loom::model;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
 
+use super::race;
 use crate::proto::arm::Armed;
 
-/// Goal: no arming is lost: work left waiting is seen by the spotter's last look, or its bringer
-/// is told to wake the spotter. Method: one or two bringers against a spotter that disarms and
-/// looks; the flag is set when the model begins.
-fn work_is_seen_or_the_spotter_woken(bringers: usize) {
-    model(move || {
-        let shared = Arc::new((Armed::new(), AtomicUsize::new(0)));
-        assert!(shared.0.arm(), "the first arming wakes the spotter");
-        let bringers: Vec<_> = (0..bringers)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    shared.1.fetch_add(1, Ordering::Relaxed);
-                    usize::from(shared.0.arm())
-                })
-            })
-            .collect();
-        let brought = bringers.len();
-        shared.0.disarm();
-        let seen = shared.1.load(Ordering::Relaxed);
-        let wakes: usize = bringers.into_iter().map(|b| b.join().unwrap()).sum();
-        assert!(wakes <= 1, "the spotter is woken once for one sleep");
-        assert!(seen == brought || wakes == 1, "an arming was lost");
-        assert!(wakes == 0 || shared.0.is_armed(), "woken, but not armed");
-    });
+/// A CPU's flag and the work that waits there.
+struct Cpu {
+    armed: Armed,
+    /// Relaxed throughout: the flag's fences are all that orders it.
+    waiting: AtomicUsize,
 }
 
-/// Goal and method: see `work_is_seen_or_the_spotter_woken`, one bringer.
+impl Cpu {
+    /// The spotter is awake, no work waits.
+    fn armed() -> Cpu {
+        let cpu = Cpu {
+            armed: Armed::new(),
+            waiting: AtomicUsize::new(0),
+        };
+        assert!(cpu.armed.arm(), "the first arming wakes the spotter");
+        cpu
+    }
+
+    /// Leaves work waiting; 1 if the spotter is to be woken.
+    fn bring(&self) -> usize {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        usize::from(self.armed.arm())
+    }
+
+    /// The spotter's last look before it sleeps.
+    fn last_look(&self) -> usize {
+        self.armed.disarm();
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Goal: no arming is lost: work left waiting is seen by the spotter's last look, or one of those
+/// who brought it is told to wake the spotter. Method: two bringers against a spotter that
+/// disarms and looks; the flag is set when the model begins.
 #[test]
 fn loom_arming_is_not_lost() {
-    work_is_seen_or_the_spotter_woken(1);
-}
-
-/// Goal and method: see `work_is_seen_or_the_spotter_woken`, two bringers.
-#[test]
-fn loom_one_of_two_armers_wakes() {
-    work_is_seen_or_the_spotter_woken(2);
+    race::<Cpu, usize, _>(
+        Cpu::armed,
+        [Cpu::bring, Cpu::bring, Cpu::last_look],
+        |cpu, [first, second, seen]| {
+            let wakes = first + second;
+            assert!(wakes <= 1, "the spotter is woken once for one sleep");
+            assert!(seen == 2 || wakes == 1, "an arming was lost");
+            assert_eq!(wakes == 1, cpu.armed.is_armed(), "armed means woken");
+        },
+    );
 }

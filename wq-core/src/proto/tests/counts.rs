@@ -1,11 +1,9 @@
 //! Models of the counts of a queue.
 
-use loom::model;
-use loom::sync::Arc;
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use loom::thread;
 
-use super::Guarded;
+use super::{Guarded, race};
 use crate::proto::asym;
 use crate::proto::counts::{ColourSet, Counts, Shard};
 
@@ -18,106 +16,119 @@ struct Queue {
     handed: AtomicUsize,
     /// The queue refuses new items.
     closed: AtomicBool,
-    /// The waiter was told, or saw for itself.
-    told: AtomicUsize,
+    /// The list of waiters: how often one was told, or saw for itself.
+    told: Mutex<usize>,
 }
 
 impl Queue {
     /// An empty queue.
-    fn new() -> Arc<Queue> {
-        Arc::new(Queue {
+    fn new() -> Queue {
+        Queue {
             counts: Counts::new(2),
             work: [Guarded::new(()), Guarded::new(())],
             handed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            told: AtomicUsize::new(0),
-        })
+            told: Mutex::new(0),
+        }
     }
 
-    /// Executes item `at` and counts its end; what an armed count asks for.
-    fn finish(&self, at: usize, shard: Shard, colour: u8) {
+    /// A queue that has accepted one item on each of the first `lanes` lanes.
+    fn with_items(lanes: usize) -> Queue {
+        let queue = Queue::new();
+        for lane in 0..lanes {
+            queue.counts.accept(Shard::Lane(lane));
+        }
+        queue
+    }
+
+    /// Executes item `at` and counts its end; does what an armed count asks for.
+    fn finish(&self, at: usize, shard: Shard) {
         self.work[at].write(|()| ());
-        if self.counts.end(shard, colour) {
+        if self.counts.end(shard, 0) {
             self.tell_if_empty();
         }
     }
 
     /// The look that tells the waiter.
     fn tell_if_empty(&self) {
-        if self.counts.is_zero(ColourSet::ALL) {
-            self.told.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap();
+        if self.is_empty() {
+            *told += 1;
         }
+    }
+
+    /// Whether all has ended.
+    fn is_empty(&self) -> bool {
+        self.counts.is_zero(ColourSet::ALL)
+    }
+
+    /// Takes the item that was handed over, if it is there; ends it on `shard`.
+    fn finish_handed(&self, at: usize, shard: Shard) -> bool {
+        let came = self.handed.load(Ordering::Acquire) == 1;
+        if came {
+            self.finish(at, shard);
+        }
+        came
     }
 }
 
 /// Goal: the counts are not empty while an item accepted before is not ended, though it is
 /// accepted on one line, ends on another and its child on a third, and who sees them empty sees
-/// what the items did. Method: the parent accepts a child before it ends; a third thread ends the
-/// child; the main thread looks at any moment.
+/// what the items did. Method: the parent accepts a child before it ends; another thread ends the
+/// child; a third looks at any moment.
 #[test]
 fn loom_counts_are_not_empty_too_early() {
-    model(|| {
-        let queue = Queue::new();
-        let colour = queue.counts.accept(Shard::Lane(0));
-        let parent = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
+    race::<Queue, _, _>(
+        || Queue::with_items(1),
+        [
+            |queue| {
                 queue.counts.accept(Shard::Lane(1));
                 queue.handed.store(1, Ordering::Release);
-                queue.finish(0, Shard::Lane(1), colour);
-            })
-        };
-        let child = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
-                let came = queue.handed.load(Ordering::Acquire) == 1;
-                if came {
-                    queue.finish(1, Shard::Shared, colour);
+                queue.finish(0, Shard::Lane(1));
+                true
+            },
+            |queue| queue.finish_handed(1, Shard::Shared),
+            |queue| {
+                let empty = queue.is_empty();
+                if empty {
+                    queue.work.iter().for_each(|work| work.read(|()| ()));
                 }
-                came
-            })
-        };
-        let empty = queue.counts.is_zero(ColourSet::ALL);
-        if empty {
-            queue.work.iter().for_each(|work| work.read(|()| ()));
-        }
-        parent.join().unwrap();
-        let came = child.join().unwrap();
-        assert!(came || !empty, "empty while the child was in flight");
-        assert_eq!(queue.counts.is_zero(ColourSet::ALL), came);
-    });
+                empty
+            },
+        ],
+        |queue, [_, came, empty]| {
+            assert!(came || !empty, "empty while the child was in flight");
+            assert_eq!(queue.is_empty(), came);
+        },
+    );
 }
 
-/// Goal: as above for an item that a foreign thread accepts and a lane ends. Method: the foreign
-/// thread accepts on the shared line and hands over; the main thread looks twice.
+/// Goal: an end is never counted before its accept, for an item that a foreign thread accepts and
+/// a lane ends. Method: one thread accepts on the shared line and hands over, another ends the
+/// item, a third adds up.
 #[test]
 fn loom_shared_accepts_are_counted_before_their_ends() {
-    model(|| {
-        let queue = Queue::new();
-        let foreign = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
+    race::<Queue, _, _>(
+        Queue::new,
+        [
+            |queue| {
                 queue.counts.accept(Shard::Shared);
                 queue.handed.store(1, Ordering::Release);
-            })
-        };
-        let lane = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
-                if queue.handed.load(Ordering::Acquire) == 1 {
-                    queue.finish(0, Shard::Lane(0), 0);
+            },
+            |queue| {
+                queue.finish_handed(0, Shard::Lane(0));
+            },
+            |queue| {
+                let ended = queue.counts.sum_ended(ColourSet::ALL);
+                let accepted = queue.counts.sum_accepted(ColourSet::ALL);
+                assert!(ended <= accepted, "an end was counted before its accept");
+                if ended == 1 {
+                    queue.work[0].read(|()| ());
                 }
-            })
-        };
-        let ended = queue.counts.sum_ended(ColourSet::ALL);
-        let accepted = queue.counts.sum_accepted(ColourSet::ALL);
-        assert!(ended <= accepted, "an end was counted before its accept");
-        if ended == 1 {
-            queue.work[0].read(|()| ());
-        }
-        foreign.join().unwrap();
-        lane.join().unwrap();
-    });
+            },
+        ],
+        |_, _| (),
+    );
 }
 
 /// Goal: the end of the last items and the arming of a waiter never miss each other: the waiter
@@ -125,70 +136,78 @@ fn loom_shared_accepts_are_counted_before_their_ends() {
 /// on lines of their own while a waiter arms and looks.
 #[test]
 fn loom_last_end_is_told() {
-    model(|| {
-        let queue = Queue::new();
-        queue.counts.accept(Shard::Lane(0));
-        queue.counts.accept(Shard::Lane(1));
-        let enders = [0, 1].map(|at| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.finish(at, Shard::Lane(at), 0))
-        });
-        queue.counts.arm();
-        queue.tell_if_empty();
-        enders.into_iter().for_each(|ender| ender.join().unwrap());
-        assert!(
-            queue.told.load(Ordering::Relaxed) > 0,
-            "nobody told the waiter"
-        );
-    });
+    race::<Queue, _, _>(
+        || Queue::with_items(2),
+        [
+            |queue| queue.finish(0, Shard::Lane(0)),
+            |queue| queue.finish(1, Shard::Lane(1)),
+            |queue| {
+                {
+                    let _list = queue.told.lock().unwrap();
+                    queue.counts.arm();
+                }
+                queue.tell_if_empty();
+            },
+        ],
+        |queue, _| {
+            let told = *queue.told.lock().unwrap();
+            assert!(told > 0, "nobody told the waiter");
+        },
+    );
 }
 
 /// Goal: a queue that was closed and found empty stays empty. Method: one thread accepts, looks
 /// at the flag and takes the item back if the queue is closed; the closer closes, fences, looks.
 #[test]
 fn loom_closed_queue_accepts_nothing_more() {
-    model(|| {
-        let queue = Queue::new();
-        let submitter = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
+    race::<Queue, _, _>(
+        Queue::new,
+        [
+            |queue| {
                 let colour = queue.counts.accept(Shard::Lane(0));
                 let closed = queue.closed.load(Ordering::Relaxed);
                 if closed && queue.counts.end(Shard::Lane(0), colour) {
                     queue.tell_if_empty();
                 }
                 closed
-            })
-        };
-        queue.closed.store(true, Ordering::Relaxed);
-        asym::heavy();
-        let empty = queue.counts.is_zero(ColourSet::ALL);
-        let refused = submitter.join().unwrap();
-        assert!(refused || !empty, "an item went in after the last look");
-    });
+            },
+            |queue| {
+                queue.closed.store(true, Ordering::Relaxed);
+                asym::heavy();
+                queue.is_empty()
+            },
+        ],
+        |_, [refused, empty]| {
+            assert!(refused || !empty, "an item went in after the last look");
+        },
+    );
 }
 
 /// Goal: a flush of one colour does not wait for, or miscount, items of the next. Method: an item
 /// of the old colour ends while one of the new is accepted; the old colour is looked at.
 #[test]
 fn loom_colours_are_counted_apart() {
-    model(|| {
-        let queue = Queue::new();
-        let old = queue.counts.accept(Shard::Lane(0));
-        queue.counts.set_colour(1);
-        let lane = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
+    race::<Queue, _, _>(
+        || {
+            let queue = Queue::with_items(1);
+            queue.counts.set_colour(1);
+            queue
+        },
+        [
+            |queue| {
                 let new = queue.counts.accept(Shard::Lane(0));
                 assert_eq!(new, 1, "the flush began before");
-                queue.finish(0, Shard::Lane(0), old);
-            })
-        };
-        if queue.counts.is_zero(ColourSet::only(old)) {
-            queue.work[0].read(|()| ());
-        }
-        lane.join().unwrap();
-        assert!(queue.counts.is_zero(ColourSet::only(old)));
-        assert!(!queue.counts.is_zero(ColourSet::ALL.without(old)));
-    });
+                queue.finish(0, Shard::Lane(0));
+            },
+            |queue| {
+                if queue.counts.is_zero(ColourSet::only(0)) {
+                    queue.work[0].read(|()| ());
+                }
+            },
+        ],
+        |queue, _| {
+            assert!(queue.counts.is_zero(ColourSet::only(0)));
+            assert!(!queue.counts.is_zero(ColourSet::ALL.without(0)));
+        },
+    );
 }

@@ -2,12 +2,9 @@
 
 use std::ptr;
 
-use loom::model;
-use loom::sync::Arc;
-use loom::sync::atomic::AtomicPtr;
-use loom::thread;
+use loom::sync::atomic::{AtomicPtr, Ordering};
 
-use super::Guarded;
+use super::{Guarded, race};
 use crate::proto::inbox::{Inbox, Node};
 
 /// A node that carries its pusher's number and its place in that pusher's order.
@@ -55,16 +52,44 @@ unsafe impl Node for Boxed {
     }
 }
 
-/// Takes all that is there now and writes down the labels.
-fn take_into(inbox: &Inbox, labels: &mut Vec<(usize, usize)>) {
-    labels.extend(inbox.take_all::<Boxed>().map(Boxed::open));
+/// An inbox and what was taken out of it.
+struct Door {
+    inbox: Inbox,
+    /// The labels in the order of taking. Of the one taker.
+    labels: Guarded<Vec<(usize, usize)>>,
 }
 
-/// Whether `pusher`'s parcels came out in the order in which they went in, all of them.
-fn assert_in_order(labels: &[(usize, usize)], pusher: usize, count: usize) {
-    let places = labels.iter().filter(|(from, _)| *from == pusher);
-    let places: Vec<usize> = places.map(|(_, nth)| *nth).collect();
-    assert_eq!(places, (0..count).collect::<Vec<_>>());
+impl Door {
+    /// An empty inbox.
+    fn new() -> Door {
+        Door {
+            inbox: Inbox::new(),
+            labels: Guarded::new(Vec::new()),
+        }
+    }
+
+    /// Pushes `count` parcels of `pusher`; how many of them found the inbox empty.
+    fn push(&self, pusher: usize, count: usize) -> usize {
+        let firsts = (0..count).map(|nth| self.inbox.push(Boxed::new(pusher, nth)));
+        firsts.filter(|first| *first).count()
+    }
+
+    /// Takes all that is there now; 1 if there was something.
+    fn take(&self) -> usize {
+        let taken: Vec<_> = self.inbox.take_all::<Boxed>().map(Boxed::open).collect();
+        let batches = usize::from(!taken.is_empty());
+        self.labels.write(|labels| labels.extend(taken));
+        batches
+    }
+
+    /// Whether `pusher`'s parcels came out in the order in which they went in, all of them.
+    fn assert_in_order(&self, pusher: usize, count: usize) {
+        self.labels.read(|labels| {
+            let places = labels.iter().filter(|(from, _)| *from == pusher);
+            let places: Vec<usize> = places.map(|(_, nth)| *nth).collect();
+            assert_eq!(places, (0..count).collect::<Vec<_>>());
+        });
+    }
 }
 
 /// Goal: nothing is lost or taken twice, each pusher's order is kept, contents are visible, and
@@ -72,66 +97,61 @@ fn assert_in_order(labels: &[(usize, usize)], pusher: usize, count: usize) {
 /// two parcels and one, a taker that takes at two moments and at the end.
 #[test]
 fn loom_inbox_keeps_order_and_tells_who_was_first() {
-    model(|| {
-        let inbox = Arc::new(Inbox::new());
-        let pushers = [2, 1].map(|count| {
-            let inbox = Arc::clone(&inbox);
-            thread::spawn(move || {
-                let firsts = (0..count).map(|nth| inbox.push(Boxed::new(count, nth)));
-                firsts.filter(|first| *first).count()
-            })
-        });
-        let mut labels = Vec::new();
-        let mut takings = 0;
-        for _ in 0..2 {
-            let before = labels.len();
-            take_into(&inbox, &mut labels);
-            takings += usize::from(labels.len() > before);
-        }
-        let firsts: usize = pushers.map(|p| p.join().unwrap()).iter().sum();
-        let before = labels.len();
-        take_into(&inbox, &mut labels);
-        takings += usize::from(labels.len() > before);
-        assert!(inbox.is_empty());
-        assert_in_order(&labels, 2, 2);
-        assert_in_order(&labels, 1, 1);
-        assert_eq!(firsts, takings, "each batch has one announcer");
-    });
+    race::<Door, usize, _>(
+        Door::new,
+        [
+            |door| door.push(0, 2),
+            |door| door.push(1, 1),
+            |door| door.take() + door.take(),
+        ],
+        |door, [first, second, takings]| {
+            assert_eq!(
+                first + second,
+                takings + door.take(),
+                "one announcer a batch"
+            );
+            assert!(door.inbox.is_empty());
+            door.assert_in_order(0, 2);
+            door.assert_in_order(1, 1);
+        },
+    );
 }
 
 /// Goal: a chain goes in whole and in order. Method: one pusher with a chain of two against one
 /// with a single parcel and a taker.
 #[test]
 fn loom_inbox_chain_goes_in_whole() {
-    model(|| {
-        let inbox = Arc::new(Inbox::new());
-        let chain = {
-            let inbox = Arc::clone(&inbox);
-            thread::spawn(move || {
+    race::<Door, usize, _>(
+        Door::new,
+        [
+            |door| {
                 let first = Boxed::new(0, 0).into_raw();
                 let last = Boxed::new(0, 1).into_raw();
                 // SAFETY: `last` was given up above and is ours until the push.
                 let link = unsafe { Boxed::link(last) };
                 // Relaxed: published by the push.
-                link.store(first, loom::sync::atomic::Ordering::Relaxed);
+                link.store(first, Ordering::Relaxed);
                 // SAFETY: the two are linked as demanded and belong to this thread.
-                usize::from(unsafe { inbox.push_chain::<Boxed>(first, last) })
-            })
-        };
-        let single = {
-            let inbox = Arc::clone(&inbox);
-            thread::spawn(move || usize::from(inbox.push(Boxed::new(1, 0))))
-        };
-        let mut labels = Vec::new();
-        take_into(&inbox, &mut labels);
-        let taken = labels.iter().filter(|(from, _)| *from == 0).count();
-        assert_ne!(taken, 1, "a part of the chain was seen");
-        let batches = usize::from(!labels.is_empty());
-        let firsts = chain.join().unwrap() + single.join().unwrap();
-        let rest = usize::from(!inbox.is_empty());
-        take_into(&inbox, &mut labels);
-        assert_in_order(&labels, 0, 2);
-        assert_in_order(&labels, 1, 1);
-        assert_eq!(firsts, batches + rest, "each batch has one announcer");
-    });
+                usize::from(unsafe { door.inbox.push_chain::<Boxed>(first, last) })
+            },
+            |door| door.push(1, 1),
+            |door| {
+                let batches = door.take();
+                let part = |labels: &Vec<(usize, usize)>| {
+                    labels.iter().filter(|(from, _)| *from == 0).count()
+                };
+                assert_ne!(door.labels.read(part), 1, "a part of the chain was seen");
+                batches
+            },
+        ],
+        |door, [chain, single, takings]| {
+            assert_eq!(
+                chain + single,
+                takings + door.take(),
+                "one announcer a batch"
+            );
+            door.assert_in_order(0, 2);
+            door.assert_in_order(1, 1);
+        },
+    );
 }

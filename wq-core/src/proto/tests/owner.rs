@@ -1,11 +1,9 @@
 //! Models of lane ownership: sections, take-over, theft, frozen takers.
 
-use loom::model;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use loom::thread;
 
-use super::Guarded;
+use super::{Guarded, race};
+use crate::proto::owner::taking::Revoked;
 use crate::proto::owner::{Mark, Owner, Refused, Token, WorkerId};
 use crate::sync::spin_hint;
 
@@ -19,37 +17,38 @@ const THIRD: WorkerId = 3;
 /// A lane with its queue, its inbox and the marks of the workers that may run it.
 struct Lane {
     owner: Owner,
+    /// What `VICTIM` was given.
+    token: Token,
     /// By worker number; 0 is not used.
     marks: [Mark; 4],
     /// How many items were pushed, under the protocol.
     queue: Guarded<usize>,
     /// How many items wait at the door.
     inbox: AtomicUsize,
-    /// The token that a taker made, passed on without any ordering of its own.
+    /// The token that a taker made.
     assigned: AtomicU64,
 }
 
 impl Lane {
     /// A lane that `VICTIM` holds.
-    fn held() -> (Arc<Lane>, Token) {
-        let lane = Lane {
-            owner: Owner::vacant(),
+    fn held() -> Lane {
+        let owner = Owner::vacant();
+        let token = owner.occupy(owner.view(), VICTIM);
+        Lane {
+            token: token.expect("the lane is new"),
+            owner,
             marks: std::array::from_fn(|_| Mark::new()),
             queue: Guarded::new(0),
             inbox: AtomicUsize::new(0),
             assigned: AtomicU64::new(0),
-        };
-        let token = lane.owner.occupy(lane.owner.view(), VICTIM);
-        (Arc::new(lane), token.expect("the lane is new"))
+        }
     }
 
-    /// A worker's push: into the queue if it holds the lane, else into the inbox.
-    fn push(&self, worker: WorkerId, token: Token) -> bool {
-        let entered = self.section(worker, token);
-        if !entered {
-            self.post();
+    /// The victim's push: into the queue if it holds the lane, else into the inbox.
+    fn push(&self) {
+        if !self.section(VICTIM, self.token) {
+            self.inbox.fetch_add(1, Ordering::Relaxed);
         }
-        entered
     }
 
     /// One section that adds an item. False: the lane is not (or not now) the worker's.
@@ -76,229 +75,363 @@ impl Lane {
         }
     }
 
-    /// Anybody's push. True: the inbox was empty.
-    fn post(&self) -> bool {
-        self.inbox.fetch_add(1, Ordering::AcqRel) == 0
+    /// Claims the lane from the victim, if it still has it.
+    fn claim(&self) -> Result<Revoked<'_>, Refused> {
+        let seen = self.owner.view();
+        if seen.worker() != VICTIM {
+            return Err(Refused::Changed);
+        }
+        self.owner.revoke(seen, Some(&self.marks[VICTIM as usize]))
+    }
+
+    /// One attempt at a take-over by `worker`.
+    fn take_over(&self, worker: WorkerId) -> Option<Token> {
+        self.claim().ok()?.hand_over(worker)
+    }
+
+    /// A take-over by `worker`, which then pushes once; how many items it pushed.
+    fn take_and_push(&self, worker: WorkerId) -> usize {
+        let Some(token) = self.take_over(worker) else {
+            return 0;
+        };
+        assert!(self.section(worker, token), "the winner holds the lane");
+        1
+    }
+
+    /// Passes a token on to another thread.
+    fn tell(&self, token: Option<Token>, tell: Ordering) {
+        let raw = token.map_or(0, Token::to_raw);
+        self.assigned.store(raw, tell);
+    }
+
+    /// The worker that may have been told of its lane pushes once, if it finds itself owner.
+    fn told_push(&self, hear: Ordering) -> Option<bool> {
+        let token = Token::from_raw(self.assigned.load(hear))?;
+        Some(self.section(SECOND, token))
     }
 
     /// What came in so far, counted once all threads have ended.
     fn total(&self) -> usize {
-        self.queue.read(|items| *items) + self.inbox.load(Ordering::Acquire)
+        self.queue.read(|items| *items) + self.inbox.load(Ordering::Relaxed)
     }
-
-    /// One attempt at a take-over by `worker`, who then pushes once.
-    fn take_over(&self, worker: WorkerId) -> Option<Token> {
-        let seen = self.owner.view();
-        if seen.worker() != VICTIM {
-            return None;
-        }
-        let claim = self.owner.revoke(seen, Some(&self.marks[VICTIM as usize]));
-        claim.ok()?.hand_over(worker)
-    }
-}
-
-/// Runs the old owner's two pushes against a taker that hands over to a successor which pushes
-/// once, told of its token with the orderings given. `must_hold`: it may not find itself outside.
-fn old_owner_taker_successor(tell: Ordering, hear: Ordering, must_hold: bool) {
-    let (lane, token) = Lane::held();
-    let taker = {
-        let lane = Arc::clone(&lane);
-        thread::spawn(move || {
-            if let Some(token) = lane.take_over(SECOND) {
-                lane.assigned.store(token.to_raw(), tell);
-            }
-        })
-    };
-    let successor = {
-        let lane = Arc::clone(&lane);
-        thread::spawn(move || {
-            let Some(token) = Token::from_raw(lane.assigned.load(hear)) else {
-                return 0;
-            };
-            let entered = lane.section(SECOND, token);
-            assert!(entered || !must_hold, "the successor holds the lane");
-            usize::from(entered)
-        })
-    };
-    lane.push(VICTIM, token);
-    lane.push(VICTIM, token);
-    taker.join().unwrap();
-    let pushed = 2 + successor.join().unwrap();
-    assert_eq!(lane.total(), pushed, "an item was lost or counted twice");
 }
 
 /// Goal: no two threads are in a section at once, and no push is lost, when a lane is taken from
-/// a worker that is awake. Method: the owner word is all that orders the successor after the old
-/// owner; the assignment is told without any ordering.
+/// a worker that is awake. Method: the old owner pushes twice, a taker hands over, the successor
+/// pushes once; the owner word is all that orders it after the old owner.
 #[test]
 fn loom_takeover_excludes_the_old_owner() {
-    model(|| old_owner_taker_successor(Ordering::Relaxed, Ordering::Relaxed, false));
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                lane.push();
+                2
+            },
+            |lane| {
+                lane.tell(lane.take_over(SECOND), Ordering::Relaxed);
+                0
+            },
+            |lane| usize::from(lane.told_push(Ordering::Relaxed) == Some(true)),
+        ],
+        |lane, pushed| {
+            let pushed: usize = pushed.iter().sum();
+            assert_eq!(lane.total(), pushed, "an item was lost or counted twice");
+        },
+    );
 }
 
 /// Goal: a worker that was properly told of its lane never takes it for lost. Method: as above,
 /// the assignment told by Release and Acquire.
 #[test]
 fn loom_successor_finds_itself_owner() {
-    model(|| old_owner_taker_successor(Ordering::Release, Ordering::Acquire, true));
+    race::<Lane, (), _>(
+        Lane::held,
+        [
+            |lane| lane.push(),
+            |lane| lane.tell(lane.take_over(SECOND), Ordering::Release),
+            |lane| assert_ne!(lane.told_push(Ordering::Acquire), Some(false)),
+        ],
+        |_, _| (),
+    );
 }
 
 /// Goal: a thief and the owner are never in the queue together, see each other's changes, and the
-/// owner is never told that the lane is lost. Method: the owner enters twice, insisting, while a
-/// thief claims, holds, takes everything and gives back.
+/// owner is never told that the lane is lost; also when the thief comes back and freezes. Method:
+/// the owner enters twice, insisting, while a thief claims, holds, takes everything, gives back,
+/// and claims once more.
 #[test]
 fn loom_theft_excludes_the_owner_and_gives_back() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let thief = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
-                let mark = &lane.marks[VICTIM as usize];
-                let claim = lane.owner.revoke(lane.owner.view(), Some(mark));
-                let Some(held) = claim.ok().and_then(|claim| claim.hold()) else {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                for _ in 0..2 {
+                    let entered = lane.section_or_lost(VICTIM, lane.token);
+                    assert!(entered, "a thief gives back");
+                }
+                0
+            },
+            |lane| {
+                let Some(held) = lane.claim().ok().and_then(|claim| claim.hold()) else {
                     return 0;
                 };
                 let taken = lane.queue.write(std::mem::take);
                 held.give_back();
+                // Frozen: this claim is neither handed over nor given back.
+                drop(lane.claim());
                 taken
-            })
-        };
-        for _ in 0..2 {
-            assert!(lane.section_or_lost(VICTIM, token), "a thief gives back");
-        }
-        let taken = thief.join().unwrap();
-        assert_eq!(taken + lane.total(), 2, "an item was lost or stolen twice");
-    });
+            },
+        ],
+        |lane, [_, taken]| {
+            assert_eq!(taken + lane.total(), 2, "an item was lost or stolen twice");
+        },
+    );
+}
+
+/// Goal: who gets a lane from a holder sees what the holder did to the queue. Method: a holder
+/// changes the queue and hands over; the successor is told without any ordering.
+#[test]
+fn loom_held_lane_is_handed_over_with_its_changes() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                1
+            },
+            |lane| {
+                let Some(held) = lane.claim().ok().and_then(|claim| claim.hold()) else {
+                    return 0;
+                };
+                assert_eq!(held.victim(), VICTIM);
+                lane.queue.write(|items| *items += 1);
+                lane.tell(Some(held.hand_over(SECOND)), Ordering::Relaxed);
+                1
+            },
+            |lane| usize::from(lane.told_push(Ordering::Relaxed) == Some(true)),
+        ],
+        |lane, pushed| assert_eq!(lane.total(), pushed.iter().sum::<usize>()),
+    );
+}
+
+/// Goal: who occupies a lane, or is put there, sees what its last holder did. Method: the holder
+/// works and leaves; another thread gives the lane to a worker that is told without ordering.
+#[test]
+fn loom_vacant_lane_shows_its_last_section() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                assert!(
+                    lane.owner.announce_park(lane.token),
+                    "nobody is at the word"
+                );
+                assert!(lane.owner.vacate(lane.token), "nobody wakes the owner");
+                1
+            },
+            |lane| {
+                let token = lane.owner.occupy(lane.owner.view(), SECOND);
+                lane.tell(token, Ordering::Relaxed);
+                0
+            },
+            |lane| usize::from(lane.told_push(Ordering::Relaxed) == Some(true)),
+        ],
+        |lane, pushed| assert_eq!(lane.total(), pushed.iter().sum::<usize>()),
+    );
 }
 
 /// Goal: of two takers and the owner exactly one ends up with the lane, and each taker learns
 /// whether its claimed worker is still to be put back. Method: both take at once while the owner
-/// pushes; each winner pushes under its token.
+/// insists; each winner pushes under its token.
 #[test]
 fn loom_two_takers_do_not_both_win() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let takers = [SECOND, THIRD].map(|worker| {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || match lane.take_over(worker) {
-                Some(token) => {
-                    assert!(lane.section(worker, token), "the winner holds the lane");
-                    1
-                }
-                None => 0,
-            })
-        });
-        let kept = lane.section_or_lost(VICTIM, token);
-        let won: usize = takers.map(|taker| taker.join().unwrap()).iter().sum();
-        assert!(won <= 1, "both takers won");
-        assert!(kept || won == 1, "the lane was lost to nobody");
-        assert_eq!(lane.total(), won + usize::from(kept), "an item was lost");
-    });
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| usize::from(lane.section_or_lost(VICTIM, lane.token)),
+            |lane| lane.take_and_push(SECOND),
+            |lane| lane.take_and_push(THIRD),
+        ],
+        |lane, [kept, second, third]| {
+            assert!(second + third <= 1, "both takers won");
+            assert!(kept + second + third >= 1, "the lane was lost to nobody");
+            assert_eq!(lane.total(), kept + second + third, "an item was lost");
+        },
+    );
 }
 
 /// Goal: a taker that stops for ever between its claim and the hand-over does not stop the owner.
 /// Method: the taker forgets its claim; the owner must get in without anybody's help.
 #[test]
 fn loom_owner_passes_a_frozen_taker() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let taker = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
-                let mark = &lane.marks[VICTIM as usize];
-                // Frozen: the claim is neither handed over nor given back.
-                drop(lane.owner.revoke(lane.owner.view(), Some(mark)));
-            })
-        };
-        assert!(lane.section_or_lost(VICTIM, token), "the owner was stopped");
-        assert!(lane.section_or_lost(VICTIM, token), "the owner was stopped");
-        taker.join().unwrap();
-        assert!(lane.section_or_lost(VICTIM, token), "the owner was stopped");
-        assert_eq!(lane.total(), 3);
-    });
+    race::<Lane, (), _>(
+        Lane::held,
+        [
+            |lane| {
+                for _ in 0..2 {
+                    let entered = lane.section_or_lost(VICTIM, lane.token);
+                    assert!(entered, "the owner was stopped");
+                }
+            },
+            // Frozen: the claim is neither handed over nor given back.
+            |lane| drop(lane.claim()),
+        ],
+        |lane, _| {
+            let entered = lane.section_or_lost(VICTIM, lane.token);
+            assert!(entered, "the owner was stopped");
+            assert_eq!(lane.total(), 3);
+        },
+    );
+}
+
+/// Goal: a taker frozen after its claim does not keep a lane from a monitor that finds the word
+/// unmoved, if the owner does not come back either. Method: the taker forgets its claim; the
+/// monitor takes the lane, stale or not, and its worker pushes.
+#[test]
+fn loom_monitor_passes_a_frozen_taker() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                drop(lane.claim());
+                0
+            },
+            monitor_takes,
+        ],
+        |lane, [_, early]| {
+            // Its next round finds the word as the taker left it.
+            let pushed = early + monitor_takes(lane);
+            assert_eq!(pushed, 1, "the lane stands still");
+            assert_eq!(lane.total(), pushed);
+        },
+    );
+}
+
+/// One round of a monitor that finds the lane's worker blocked; how many items were pushed.
+fn monitor_takes(lane: &Lane) -> usize {
+    let seen = lane.owner.view();
+    let mark = &lane.marks[VICTIM as usize];
+    let claim = if seen.worker() != VICTIM {
+        return 0;
+    } else if seen.is_revoked() {
+        lane.owner.revoke_stale(seen, Some(mark))
+    } else {
+        lane.owner.revoke(seen, Some(mark))
+    };
+    let Some(token) = claim.ok().and_then(|claim| claim.hand_over(THIRD)) else {
+        return 0;
+    };
+    assert!(lane.section(THIRD, token), "the monitor's worker holds it");
+    1
 }
 
 /// Goal: a claim that was taken back is worth nothing, even if the word is spoiled again before
-/// its bearer wakes up. Method: one taker claims and hands over late; another claims at any
+/// its bearer wakes up. Method: one taker claims and hands over late; a monitor claims at any
 /// moment, renewing a stale claim; the owner pushes twice; winners push too.
 #[test]
 fn loom_late_taker_cannot_use_a_lost_claim() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let late = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
-                let Some(token) = lane.take_over(SECOND) else {
-                    return 0;
-                };
-                usize::from(lane.section(SECOND, token))
-            })
-        };
-        let monitor = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
-                let seen = lane.owner.view();
-                let mark = &lane.marks[VICTIM as usize];
-                let claim = if seen.worker() != VICTIM {
-                    return 0;
-                } else if seen.is_revoked() {
-                    lane.owner.revoke_stale(seen, Some(mark))
-                } else {
-                    lane.owner.revoke(seen, Some(mark))
-                };
-                let Some(token) = claim.ok().and_then(|claim| claim.hand_over(THIRD)) else {
-                    return 0;
-                };
-                assert!(lane.section(THIRD, token), "the monitor's worker holds it");
-                1
-            })
-        };
-        lane.push(VICTIM, token);
-        lane.push(VICTIM, token);
-        let pushed = 2 + late.join().unwrap() + monitor.join().unwrap();
-        assert_eq!(lane.total(), pushed, "an item was lost or counted twice");
-    });
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                lane.push();
+                2
+            },
+            // The monitor may have renewed the claim even after the hand-over.
+            |lane| {
+                let token = lane.take_over(SECOND);
+                usize::from(token.is_some_and(|token| lane.section(SECOND, token)))
+            },
+            monitor_takes,
+        ],
+        |lane, pushed| {
+            let pushed: usize = pushed.iter().sum();
+            assert_eq!(lane.total(), pushed, "an item was lost or counted twice");
+        },
+    );
 }
 
-/// Goal: a declared block needs no fence, and the owner that comes back passes a frozen taker.
-/// Method: the owner works, declares, ends the block and works again, while a taker claims
-/// the declared lane and hands it over or stops for ever.
+/// The victim works, declares, ends the block, and works again if it kept the lane.
+fn block_once(lane: &Lane) -> usize {
+    assert!(lane.section(VICTIM, lane.token));
+    assert!(lane.owner.announce_blocking(lane.token), "nobody takes it");
+    let kept = lane.owner.end_blocking(lane.token);
+    let entered = lane.section_or_lost(VICTIM, lane.token);
+    assert_eq!(kept, entered, "what the end of the block says holds");
+    usize::from(kept)
+}
+
+/// Claims the lane if its block is declared; such a claim is never refused as busy.
+fn claim_blocked(lane: &Lane) -> Option<Revoked<'_>> {
+    let seen = lane.owner.view();
+    if !seen.is_blocking() {
+        return None;
+    }
+    let claim = lane.owner.revoke(seen, Some(&lane.marks[VICTIM as usize]));
+    assert_ne!(claim.as_ref().err(), Some(&Refused::Busy));
+    claim.ok()
+}
+
+/// Takes the lane if its block is declared; how many items were pushed.
+fn take_blocked(lane: &Lane) -> usize {
+    let Some(token) = claim_blocked(lane).and_then(|claim| claim.hand_over(SECOND)) else {
+        return 0;
+    };
+    assert!(lane.section(SECOND, token), "the successor holds the lane");
+    1
+}
+
+/// Goal: a declared block needs no fence, and has one winner. Method: the owner works, declares,
+/// ends the block and works again, while a taker claims the declared lane and hands it over.
 #[test]
 fn loom_end_of_a_block_races_the_taker() {
-    for frozen in [false, true] {
-        model(move || {
-            let (lane, token) = Lane::held();
-            let taker = {
-                let lane = Arc::clone(&lane);
-                thread::spawn(move || {
-                    let seen = lane.owner.view();
-                    if !seen.is_blocking() {
-                        return 0;
-                    }
-                    let mark = &lane.marks[VICTIM as usize];
-                    let claim = lane.owner.revoke(seen, Some(mark));
-                    assert_ne!(claim.as_ref().err(), Some(&Refused::Busy));
-                    if frozen {
-                        return 0;
-                    }
-                    let Some(token) = claim.ok().and_then(|claim| claim.hand_over(SECOND)) else {
-                        return 0;
-                    };
-                    assert!(lane.section(SECOND, token), "the successor holds the lane");
-                    1
-                })
-            };
-            assert!(lane.section(VICTIM, token));
-            assert!(lane.owner.announce_blocking(token), "nobody takes it yet");
-            let kept = lane.owner.end_blocking(token);
-            assert!(kept || !frozen, "the owner lost the lane to nobody");
-            if kept {
-                assert!(lane.section(VICTIM, token), "the lane was kept");
-            } else {
-                assert!(!lane.section_or_lost(VICTIM, token), "the lane was lost");
-            }
-            let taken = taker.join().unwrap();
-            assert_eq!(usize::from(kept) + taken, 1, "the lane has one owner");
+    race::<Lane, usize, _>(
+        Lane::held,
+        [block_once, take_blocked],
+        |lane, [kept, taken]| {
+            assert_eq!(kept + taken, 1, "the lane has one owner");
             assert_eq!(lane.total(), 2);
-        });
-    }
+        },
+    );
+}
+
+/// Goal: the owner that comes back from a block passes a frozen taker. Method: as above, the
+/// taker forgets its claim.
+#[test]
+fn loom_end_of_a_block_passes_a_frozen_taker() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [block_once, |lane| {
+            drop(claim_blocked(lane));
+            0
+        }],
+        |lane, [kept, _]| {
+            assert_eq!(kept, 1, "the owner lost the lane to nobody");
+            assert_eq!(lane.total(), 2);
+        },
+    );
+}
+
+/// Goal: a taker that looked during one block and claims during the next sees the sections in
+/// between. Method: the owner blocks, works, and blocks again, all in the same word values.
+#[test]
+fn loom_second_block_shows_the_sections_before_it() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                let kept = block_once(lane);
+                if kept == 1 {
+                    assert!(lane.owner.announce_blocking(lane.token), "nobody takes it");
+                }
+                1 + kept
+            },
+            take_blocked,
+        ],
+        |lane, [worked, taken]| assert_eq!(lane.total(), worked + taken),
+    );
 }

@@ -1,14 +1,14 @@
 //! Models of pins.
 
-use loom::model;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
 
-use super::Guarded;
+use super::{Guarded, race};
 use crate::proto::pin::PinStripe;
 
-/// A stripe, the memory that it protects, and the items' ends.
+/// Pushers in each model.
+const PUSHERS: usize = 2;
+
+/// A stripe, and the memory that it protects.
 struct System {
     stripe: PinStripe,
     /// Read by pinners, written by the one who frees.
@@ -17,44 +17,40 @@ struct System {
     ended: AtomicUsize,
 }
 
-/// Goal: memory is not freed while a thread that pinned it before pushing an item still touches
-/// it. Method: pushers pin, push, touch, unpin; the freeing thread frees if all items have ended
-/// and the stripe is quiescent.
-fn pinned_memory_stays(pushers: usize) {
-    model(move || {
-        let system = Arc::new(System {
+impl System {
+    /// Nobody pinned, nothing pushed.
+    fn new() -> System {
+        System {
             stripe: PinStripe::new(),
             memory: Guarded::new(()),
             ended: AtomicUsize::new(0),
-        });
-        let threads: Vec<_> = (0..pushers)
-            .map(|_| {
-                let system = Arc::clone(&system);
-                thread::spawn(move || {
-                    let pin = system.stripe.pin();
-                    // The push, the run and the end of the item in one.
-                    system.ended.fetch_add(1, Ordering::Release);
-                    system.memory.read(|()| ());
-                    drop(pin);
-                })
-            })
-            .collect();
-        if system.ended.load(Ordering::Acquire) == pushers && system.stripe.quiescent() {
-            system.memory.write(|()| ());
         }
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert!(system.stripe.quiescent(), "all pins are gone");
-    });
+    }
+
+    /// A wake-up from outside: pins, pushes, touches, unpins.
+    fn wake(&self) {
+        let pin = self.stripe.pin();
+        // Release: the push, the run and the end of the item in one.
+        self.ended.fetch_add(1, Ordering::Release);
+        self.memory.read(|()| ());
+        drop(pin);
+    }
+
+    /// Frees the memory if all items have ended and nobody pins it.
+    fn free(&self) {
+        if self.ended.load(Ordering::Acquire) == PUSHERS && self.stripe.quiescent() {
+            self.memory.write(|()| ());
+        }
+    }
 }
 
-/// Goal and method: see `pinned_memory_stays`, one pusher.
+/// Goal: memory is not freed while a thread that pinned it before pushing an item still touches
+/// it. Method: two pushers, whose pins overlap or not, against the thread that frees.
 #[test]
 fn loom_memory_stays_while_pinned() {
-    pinned_memory_stays(1);
-}
-
-/// Goal and method: see `pinned_memory_stays`, two pushers whose pins overlap.
-#[test]
-fn loom_memory_stays_while_either_pin_lasts() {
-    pinned_memory_stays(2);
+    race::<System, (), _>(
+        System::new,
+        [System::wake, System::wake, System::free],
+        |system, _| assert!(system.stripe.quiescent(), "all pins are gone"),
+    );
 }

@@ -1,11 +1,9 @@
 //! Models of a lane whose owner goes away (parks, leaves, blocks) while others bring work.
 
-use loom::model;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
 
-use super::Guarded;
+use super::{Guarded, race};
+use crate::proto::owner::taking::Revoked;
 use crate::proto::owner::{Mark, Owner, Token, WorkerId};
 use crate::proto::park::Parker;
 use crate::sync::spin_hint;
@@ -18,29 +16,37 @@ const SECOND: WorkerId = 2;
 /// A lane with an inbox that has the orderings of the real one, and no more.
 struct Lane {
     owner: Owner,
+    /// What `FIRST` was given.
+    token: Token,
     marks: [Mark; 3],
     parker: Parker,
     /// Items at the door.
     inbox: AtomicUsize,
     /// Items executed, under the protocol.
     done: Guarded<usize>,
-    /// Somebody saw that work waits and nobody serves it, and would make a worker.
-    noticed: AtomicUsize,
 }
 
 impl Lane {
     /// A lane that `FIRST` holds.
-    fn held() -> (Arc<Lane>, Token) {
-        let lane = Lane {
-            owner: Owner::vacant(),
+    fn held() -> Lane {
+        let owner = Owner::vacant();
+        let token = owner.occupy(owner.view(), FIRST);
+        Lane {
+            token: token.expect("the lane is new"),
+            owner,
             marks: std::array::from_fn(|_| Mark::new()),
             parker: Parker::new(),
             inbox: AtomicUsize::new(0),
             done: Guarded::new(0),
-            noticed: AtomicUsize::new(0),
-        };
-        let token = lane.owner.occupy(lane.owner.view(), FIRST);
-        (Arc::new(lane), token.expect("the lane is new"))
+        }
+    }
+
+    /// A lane whose owner has declared that it blocks.
+    fn blocked() -> Lane {
+        let lane = Lane::held();
+        let declared = lane.owner.announce_blocking(lane.token);
+        assert!(declared, "nobody is at the word");
+        lane
     }
 
     /// Brings one item. True: the inbox was empty.
@@ -53,7 +59,7 @@ impl Lane {
         self.inbox.load(Ordering::Relaxed) > 0
     }
 
-    /// Executes all that waits, as `worker`. `None`: it does not hold the lane.
+    /// Executes all that waits, as `worker`; how many are done. `None`: it does not hold the lane.
     fn serve(&self, worker: WorkerId, token: Token) -> Option<usize> {
         let mark = &self.marks[worker as usize];
         while !self.owner.enter(mark, token) {
@@ -71,19 +77,43 @@ impl Lane {
         Some(done)
     }
 
-    /// Works until `want` items are done, sleeping in between.
-    fn work_until(&self, token: Token, want: usize) {
-        while self.serve(FIRST, token).expect("nobody takes the lane") < want {
-            if !self.owner.announce_park(token) {
+    /// The owner works until `want` items are done, sleeping in between.
+    fn work_until(&self, want: usize) {
+        while self
+            .serve(FIRST, self.token)
+            .expect("nobody takes the lane")
+            < want
+        {
+            if !self.owner.announce_park(self.token) {
                 continue;
             }
             if self.has_work() {
                 // If it fails, the wake-up finds an owner that is awake.
-                let _ = self.owner.cancel_park(token);
+                let _ = self.owner.cancel_park(self.token);
                 continue;
             }
-            while self.owner.still_parked(token) {
+            while self.owner.still_parked(self.token) {
                 self.parker.park(None);
+            }
+        }
+    }
+
+    /// The owner serves, then gives the lane up unless something comes; the last look is its own.
+    fn work_and_leave(&self) {
+        self.serve(FIRST, self.token);
+        while self.owner.announce_park(self.token) {
+            if self.has_work() && self.owner.cancel_park(self.token) {
+                self.serve(FIRST, self.token);
+            } else if !self.owner.vacate(self.token) {
+                // Woken: the lane is still held.
+                self.serve(FIRST, self.token);
+            } else {
+                // The pusher may have come too early to find the lane vacant.
+                let back = self.has_work().then(|| self.owner.view());
+                if let Some(token) = back.and_then(|seen| self.owner.occupy(seen, FIRST)) {
+                    self.serve(FIRST, token);
+                }
+                return;
             }
         }
     }
@@ -102,24 +132,28 @@ impl Lane {
             self.parker.unpark();
         }
     }
+
+    /// Takes the claim of a lane whose block is declared.
+    fn claim(&self) -> Option<Revoked<'_>> {
+        let seen = self.owner.view();
+        let mark = &self.marks[FIRST as usize];
+        self.owner.revoke(seen, Some(mark)).ok()
+    }
 }
 
 /// Goal: no wake-up is lost: nobody sleeps while work waits. Method: two pushers bring an item
 /// each to an owner that sleeps whenever it sees nothing; a lost wake-up never ends.
 #[test]
 fn loom_parked_owner_is_woken_for_every_item() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let pushers = [(); 2].map(|()| {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || lane.post_and_kick())
-        });
-        lane.work_until(token, 2);
-        pushers
-            .into_iter()
-            .for_each(|pusher| pusher.join().unwrap());
-        assert_eq!(lane.done.read(|done| *done), 2);
-    });
+    race::<Lane, (), _>(
+        Lane::held,
+        [
+            |lane| lane.work_until(2),
+            Lane::post_and_kick,
+            Lane::post_and_kick,
+        ],
+        |lane, _| assert_eq!(lane.done.read(|done| *done), 2),
+    );
 }
 
 /// Goal: the owner that gives a parked lane up leaves no item behind, and the next one sees its
@@ -127,32 +161,14 @@ fn loom_parked_owner_is_woken_for_every_item() {
 /// item, wakes it or occupies the lane itself.
 #[test]
 fn loom_leaving_owner_leaves_nothing_behind() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let pusher = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || lane.post_and_kick())
-        };
-        lane.serve(FIRST, token);
-        while lane.owner.announce_park(token) {
-            if lane.has_work() && lane.owner.cancel_park(token) {
-                lane.serve(FIRST, token);
-            } else if !lane.owner.vacate(token) {
-                // Woken: the lane is still held.
-                lane.serve(FIRST, token);
-            } else if lane.has_work() {
-                // The last look: the pusher may have come too early to find the lane vacant.
-                let back = lane.owner.occupy(lane.owner.view(), FIRST);
-                if let Some(token) = back {
-                    lane.serve(FIRST, token);
-                }
-                break;
-            }
-        }
-        pusher.join().unwrap();
-        assert!(!lane.has_work(), "an item was left behind");
-        assert_eq!(lane.done.read(|done| *done), 1);
-    });
+    race::<Lane, (), _>(
+        Lane::held,
+        [Lane::work_and_leave, Lane::post_and_kick],
+        |lane, _| {
+            assert!(!lane.has_work(), "an item was left behind");
+            assert_eq!(lane.done.read(|done| *done), 1);
+        },
+    );
 }
 
 /// Goal: work that comes while the owner blocks is served, without the victim's help once the
@@ -160,78 +176,68 @@ fn loom_leaving_owner_leaves_nothing_behind() {
 /// ever; a pusher that sees the declaration takes the lane over.
 #[test]
 fn loom_declared_block_strands_no_item() {
-    model(|| {
-        let (lane, token) = Lane::held();
-        let pusher = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
+    race::<Lane, (), _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.serve(FIRST, lane.token);
+                let declared = lane.owner.announce_blocking(lane.token);
+                assert!(declared, "nobody is at the word");
+                if lane.has_work() && lane.owner.end_blocking(lane.token) {
+                    lane.serve(FIRST, lane.token);
+                }
+            },
+            |lane| {
                 lane.post();
-                let seen = lane.owner.notice();
-                if !seen.is_blocking() {
+                if !lane.owner.notice().is_blocking() {
                     return;
                 }
-                let mark = &lane.marks[FIRST as usize];
-                let claim = lane.owner.revoke(seen, Some(mark)).ok();
-                if let Some(token) = claim.and_then(|claim| claim.hand_over(SECOND)) {
+                let token = lane.claim().and_then(|claim| claim.hand_over(SECOND));
+                if let Some(token) = token {
                     lane.serve(SECOND, token).expect("just handed over");
                 }
-            })
-        };
-        lane.serve(FIRST, token);
-        assert!(lane.owner.announce_blocking(token), "nobody is at the word");
-        if lane.has_work() && lane.owner.end_blocking(token) {
-            lane.serve(FIRST, token);
-        }
-        pusher.join().unwrap();
-        assert!(!lane.has_work(), "an item was left behind");
-        assert_eq!(lane.done.read(|done| *done), 1);
-    });
+            },
+        ],
+        |lane, _| {
+            assert!(!lane.has_work(), "an item was left behind");
+            assert_eq!(lane.done.read(|done| *done), 1);
+        },
+    );
+}
+
+/// Brings an item to a blocked lane. True: somebody is needed, and the bringer sees it.
+fn post_and_notice(lane: &Lane) -> bool {
+    lane.post();
+    !lane.owner.notice().is_revoked()
 }
 
 /// Goal: whoever gives a blocked lane back sees the work of those who meanwhile saw a spoiled
-/// word and went away. Method: a taker without a worker to give (or a thief) claims and gives
-/// back, then looks; a pusher brings an item and looks at the word; one of them must notice.
-fn given_back_block_is_noticed(hold: bool) {
-    model(move || {
-        let (lane, token) = Lane::held();
-        assert!(lane.owner.announce_blocking(token), "nobody is at the word");
-        let taker = {
-            let lane = Arc::clone(&lane);
-            thread::spawn(move || {
-                let mark = &lane.marks[FIRST as usize];
-                let claim = lane.owner.revoke(lane.owner.view(), Some(mark));
-                let claim = claim.expect("nobody else is at the word");
-                if hold {
-                    claim.hold().expect("nobody can undo it").give_back();
-                } else {
-                    claim.give_back();
-                }
-                if lane.has_work() {
-                    lane.noticed.store(1, Ordering::Relaxed);
-                }
-            })
-        };
-        lane.post();
-        if !lane.owner.notice().is_revoked() {
-            lane.noticed.store(1, Ordering::Relaxed);
-        }
-        taker.join().unwrap();
-        assert_eq!(
-            lane.noticed.load(Ordering::Relaxed),
-            1,
-            "an item was left behind"
-        );
-    });
-}
-
-/// Goal and method: see `given_back_block_is_noticed`, for a taker.
+/// word and went away. Method: a taker without a worker to give claims, gives back, and looks; a
+/// pusher brings an item and looks at the word; one of them must notice.
 #[test]
 fn loom_block_given_back_by_a_taker_is_noticed() {
-    given_back_block_is_noticed(false);
+    race::<Lane, bool, _>(
+        Lane::blocked,
+        [post_and_notice, |lane| {
+            lane.claim()
+                .expect("nobody else is at the word")
+                .give_back();
+            lane.has_work()
+        }],
+        |_, [by_pusher, by_taker]| assert!(by_pusher || by_taker, "an item was left behind"),
+    );
 }
 
-/// Goal and method: see `given_back_block_is_noticed`, for a thief.
+/// Goal: as above for a thief. Method: it makes its claim a lock before it gives back.
 #[test]
 fn loom_block_given_back_by_a_thief_is_noticed() {
-    given_back_block_is_noticed(true);
+    race::<Lane, bool, _>(
+        Lane::blocked,
+        [post_and_notice, |lane| {
+            let claim = lane.claim().expect("nobody else is at the word");
+            claim.hold().expect("nobody undoes it").give_back();
+            lane.has_work()
+        }],
+        |_, [by_pusher, by_thief]| assert!(by_pusher || by_thief, "an item was left behind"),
+    );
 }

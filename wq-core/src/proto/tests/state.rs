@@ -1,55 +1,79 @@
 //! Models of the word of a re-queueable work item.
 
-use loom::model;
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use loom::thread;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Guarded;
+use super::{Guarded, race};
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
 
-/// An item, its function's data, and its entries on the way to a worker.
+/// An item and its function's data.
 struct Item {
     state: WorkState,
-    /// What each requester stores before it asks.
+    /// The request that was made before the model begins.
+    first: Request,
+    /// What each requester stores before it asks. Relaxed: the item's word is all that orders it.
     inputs: [AtomicUsize; 2],
     /// What the executions found there, one bit per requester. Touched by the function alone, so
     /// that loom sees an overlap.
     seen: Guarded<usize>,
-    /// Number of executions.
+    /// Number of executions. Relaxed: only counted.
     runs: AtomicUsize,
-    /// The entries that requesters made: request plus one, 0 for none.
-    entries: [AtomicU64; 2],
+}
+
+/// What one side of a model met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Met {
+    /// Its entry was executed.
+    Ran,
+    /// Its entry waits behind a running execution.
+    Waits(Request),
+    /// Its entry was cancelled before.
+    Stale,
+    /// Its request was refused, because another one is pending.
+    Refused,
+    /// It ended or cancelled; there is, or there is not, a deferred entry to wake.
+    Wakes(bool),
+    /// It had nothing to cancel.
+    Nothing,
 }
 
 impl Item {
-    /// An idle item.
-    fn new() -> Arc<Item> {
-        Arc::new(Item {
+    /// An item that requester 0 has requested.
+    fn requested() -> Item {
+        let mut item = Item {
             state: WorkState::new(),
+            first: 0,
             inputs: [AtomicUsize::new(0), AtomicUsize::new(0)],
             seen: Guarded::new(0),
             runs: AtomicUsize::new(0),
-            entries: [AtomicU64::new(0), AtomicU64::new(0)],
-        })
+        };
+        item.first = match item.ask(0) {
+            Requested::Granted(request) => request,
+            other => panic!("{other:?} by an idle item"),
+        };
+        item
     }
 
-    /// Stores requester `who`'s input, then asks; queues the entry if it was granted.
+    /// An item that is inside its first execution.
+    fn running() -> Item {
+        let item = Item::requested();
+        assert_eq!(item.state.begin(item.first), Begin::Run);
+        item.run();
+        item
+    }
+
+    /// Stores requester `who`'s input, then asks.
     fn ask(&self, who: usize) -> Requested {
-        // Relaxed: the item's word is all that orders it.
         self.inputs[who].store(1, Ordering::Relaxed);
-        let answer = self.state.request();
-        if let Requested::Granted(request) = answer {
-            // Relaxed: so that the queue, which would order too, hides nothing.
-            self.entries[who].store(u64::from(request) + 1, Ordering::Relaxed);
-        }
-        answer
+        self.state.request()
     }
 
-    /// Takes an entry, if it has come.
-    fn take(&self, who: usize) -> Option<Request> {
-        let entry = self.entries[who].swap(0, Ordering::Relaxed);
-        entry.checked_sub(1).map(|request| request as Request)
+    /// Asks as requester 1; if granted, a worker reaches the entry at once.
+    fn ask_and_process(&self) -> Met {
+        match self.ask(1) {
+            Requested::Granted(request) => self.process(request),
+            Requested::AlreadyPending => Met::Refused,
+            Requested::Disabled => panic!("nobody disables"),
+        }
     }
 
     /// The function: looks at all inputs.
@@ -60,106 +84,102 @@ impl Item {
         self.seen.write(|seen| *seen |= found);
     }
 
-    /// A worker has reached `request`'s entry. The entry that is to be woken, if any.
-    fn process(&self, request: Request) -> Begin {
-        let begin = self.state.begin(request);
-        if begin == Begin::Run {
-            self.run();
+    /// A worker has reached `request`'s entry, and executes it to the end if it may.
+    fn process(&self, request: Request) -> Met {
+        match self.state.begin(request) {
+            Begin::Run => {
+                self.run();
+                self.end();
+                Met::Ran
+            }
+            Begin::Wait => Met::Waits(request),
+            Begin::Stale => Met::Stale,
         }
-        begin
+    }
+
+    /// The execution is over.
+    fn end(&self) -> Met {
+        let WakeDeferred(wakes) = self.state.end();
+        Met::Wakes(wakes)
+    }
+
+    /// What the executions found so far.
+    fn seen(&self) -> usize {
+        self.seen.read(|seen| *seen)
+    }
+
+    /// How many executions there were.
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
     }
 }
 
 /// Goal: whatever a requester stored before its request, granted or refused, is seen by an
-/// execution (G2); requests coalesce; executions do not overlap. Method: two requesters, and a
-/// worker that processes what has come; the rest is processed at the end.
+/// execution (G2), and a refused request adds none. Method: a worker executes a pending request
+/// while another requester asks.
 #[test]
 fn loom_refused_request_is_seen_by_the_execution() {
-    model(|| {
-        let item = Item::new();
-        let first = item.ask(0);
-        let second = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || item.ask(1))
-        };
-        let Requested::Granted(request) = first else {
-            panic!("an idle item grants");
-        };
-        assert_eq!(item.process(request), Begin::Run);
-        let woken = item.state.end();
-        assert_eq!(woken, WakeDeferred(false), "no entry was deferred");
-        let second = second.join().unwrap();
-        if let Some(request) = item.take(1) {
-            assert_eq!(item.process(request), Begin::Run);
-            assert_eq!(item.state.end(), WakeDeferred(false));
-        }
-        let granted = usize::from(second != Requested::AlreadyPending);
-        assert_eq!(item.runs.load(Ordering::Relaxed), 1 + granted);
-        assert_eq!(item.seen.read(|seen| *seen), 3, "an input was not seen");
-    });
+    race::<Item, Met, _>(
+        Item::requested,
+        [
+            |item| item.process(item.first),
+            |item| match item.ask(1) {
+                Requested::Granted(request) => Met::Waits(request),
+                _ => Met::Refused,
+            },
+        ],
+        |item, [first, second]| {
+            assert_eq!(first, Met::Ran);
+            if let Met::Waits(request) = second {
+                assert_eq!(item.process(request), Met::Ran);
+            }
+            assert_eq!(item.seen(), 3, "an input was not seen");
+            let refused = second == Met::Refused;
+            assert_eq!(item.runs(), if refused { 1 } else { 2 });
+        },
+    );
 }
 
 /// Goal: a request during the run leads to exactly one more run, never at the same time, and a
-/// deferred entry is woken exactly once. Method: two workers, each with an entry of its own: the
-/// first is running when the second entry comes up at any moment.
+/// deferred entry is woken exactly once. Method: the item runs; the second entry comes up at any
+/// moment before or after its end.
 #[test]
 fn loom_request_during_the_run_runs_once_more() {
-    model(|| {
-        let item = Item::new();
-        let Requested::Granted(first) = item.ask(0) else {
-            panic!("an idle item grants");
-        };
-        assert_eq!(item.process(first), Begin::Run);
-        let other = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || {
-                let Requested::Granted(second) = item.ask(1) else {
-                    panic!("the pending bit was cleared by the run");
-                };
-                let begin = item.process(second);
-                if begin == Begin::Run {
-                    assert_eq!(item.state.end(), WakeDeferred(false));
+    race::<Item, Met, _>(
+        Item::running,
+        [Item::end, Item::ask_and_process],
+        |item, [end, second]| {
+            match second {
+                Met::Waits(request) => {
+                    assert_eq!(end, Met::Wakes(true), "a deferred entry is woken");
+                    assert_eq!(item.process(request), Met::Ran);
                 }
-                (second, begin)
-            })
-        };
-        let WakeDeferred(woken) = item.state.end();
-        let (second, begin) = other.join().unwrap();
-        assert_eq!(woken, begin == Begin::Wait, "a deferred entry is woken");
-        if woken {
-            assert_eq!(item.process(second), Begin::Run);
-            assert_eq!(item.state.end(), WakeDeferred(false));
-        }
-        assert_eq!(item.runs.load(Ordering::Relaxed), 2);
-        assert_eq!(item.seen.read(|seen| *seen), 3);
-    });
+                other => {
+                    assert_eq!(other, Met::Ran);
+                    assert_eq!(end, Met::Wakes(false), "nobody waits");
+                }
+            }
+            assert_eq!(item.runs(), 2);
+            assert_eq!(item.seen(), 3);
+        },
+    );
 }
 
-/// Goal: an execution sees what the one before it did, on whatever worker. Method: the first run
-/// ends while another worker begins the second; the function's data is plain memory.
+/// Goal: executions never overlap and see each other, on whatever worker. Method: one worker
+/// executes the pending request; another requester asks, and executes if it was granted.
 #[test]
 fn loom_executions_see_each_other() {
-    model(|| {
-        let item = Item::new();
-        let Requested::Granted(first) = item.ask(0) else {
-            panic!("an idle item grants");
-        };
-        let worker = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || {
-                if item.process(first) == Begin::Run {
-                    let _ = item.state.end();
-                }
-            })
-        };
-        if let Requested::Granted(second) = item.ask(1) {
-            if item.process(second) == Begin::Run {
-                let _ = item.state.end();
+    race::<Item, Met, _>(
+        Item::requested,
+        [|item| item.process(item.first), Item::ask_and_process],
+        |item, [first, second]| {
+            assert_eq!(first, Met::Ran, "nobody cancels");
+            if let Met::Waits(request) = second {
+                assert_eq!(item.process(request), Met::Ran);
             }
-        }
-        worker.join().unwrap();
-        assert!(item.runs.load(Ordering::Relaxed) >= 1);
-    });
+            assert_eq!(item.seen(), 3);
+        },
+    );
 }
 
 /// Goal: a request is executed or cancelled, not both and not neither, and the entry of a
@@ -167,108 +187,118 @@ fn loom_executions_see_each_other() {
 /// anew, against the worker that reaches the first entry.
 #[test]
 fn loom_cancel_meets_the_beginning() {
-    model(|| {
-        let item = Item::new();
-        let Requested::Granted(first) = item.ask(0) else {
-            panic!("an idle item grants");
-        };
-        let worker = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || {
-                let begin = item.process(first);
-                if begin == Begin::Run {
-                    let _ = item.state.end();
+    race::<Item, Met, _>(
+        Item::requested,
+        [
+            |item| item.process(item.first),
+            |item| {
+                let (cancelled, WakeDeferred(wakes)) = item.state.withdraw();
+                assert!(!wakes, "no entry was deferred");
+                match (item.ask(1), cancelled) {
+                    (Requested::Granted(_), true) => Met::Wakes(false),
+                    (Requested::Granted(_), false) => Met::Nothing,
+                    (other, _) => panic!("{other:?} by an item with nothing pending"),
                 }
-                begin
-            })
-        };
-        let (cancelled, woken) = item.state.withdraw();
-        assert_eq!(woken, WakeDeferred(false), "no entry was deferred");
-        let again = item.ask(1);
-        let begin = worker.join().unwrap();
-        assert_eq!(
-            begin,
-            if cancelled { Begin::Stale } else { Begin::Run },
-            "executed or cancelled"
-        );
-        let Requested::Granted(second) = again else {
-            panic!("nothing was pending");
-        };
-        assert_eq!(item.process(second), Begin::Run);
-        assert_eq!(item.state.end(), WakeDeferred(false));
-        assert_eq!(item.seen.read(|seen| *seen & 2), 2);
-    });
+            },
+        ],
+        |item, [first, cancel]| {
+            match cancel {
+                Met::Nothing => assert_eq!(first, Met::Ran),
+                _ => assert_eq!(first, Met::Stale),
+            }
+            let second = item.first.wrapping_add(1);
+            assert_eq!(item.process(second), Met::Ran);
+            assert_eq!(item.seen() & 2, 2);
+        },
+    );
 }
 
 /// Goal: a deferred entry is woken by the end of the run or by the cancellation, by one of them.
 /// Method: the item runs with a deferred entry behind it; end against cancel.
 #[test]
 fn loom_deferred_entry_is_woken_once() {
-    model(|| {
-        let item = Item::new();
-        let Requested::Granted(first) = item.ask(0) else {
-            panic!("an idle item grants");
-        };
-        assert_eq!(item.process(first), Begin::Run);
-        let Requested::Granted(second) = item.ask(1) else {
-            panic!("the run has cleared the pending bit");
-        };
-        assert_eq!(item.process(second), Begin::Wait);
-        let canceller = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || item.state.withdraw())
-        };
-        let WakeDeferred(by_end) = item.state.end();
-        let (cancelled, WakeDeferred(by_cancel)) = canceller.join().unwrap();
-        assert!(cancelled, "nobody else began it");
-        assert!(by_end != by_cancel, "the entry is woken once");
-        assert_eq!(item.process(second), Begin::Stale);
-    });
+    race::<Item, bool, _>(
+        || {
+            let item = Item::running();
+            assert!(matches!(item.ask_and_process(), Met::Waits(_)));
+            item
+        },
+        [
+            |item| item.end() == Met::Wakes(true),
+            |item| {
+                let (cancelled, WakeDeferred(wakes)) = item.state.withdraw();
+                assert!(cancelled, "nobody else begins it");
+                wakes
+            },
+        ],
+        |item, [by_end, by_cancel]| {
+            assert!(by_end != by_cancel, "the entry is woken once");
+            assert_eq!(item.process(item.first.wrapping_add(1)), Met::Stale);
+        },
+    );
 }
 
 /// Goal: who sees the item neither pending nor running sees the execution (G4). Method: a worker
 /// executes a request while another thread asks both questions and reads the data.
 #[test]
 fn loom_idle_item_shows_its_execution() {
-    model(|| {
-        let item = Item::new();
-        let Requested::Granted(request) = item.ask(0) else {
-            panic!("an idle item grants");
-        };
-        let worker = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || {
-                assert_eq!(item.process(request), Begin::Run);
-                assert_eq!(item.state.end(), WakeDeferred(false));
-            })
-        };
-        if !item.state.is_pending() && !item.state.is_running() {
-            assert_eq!(item.seen.read(|seen| *seen), 1);
-        }
-        worker.join().unwrap();
-    });
+    race::<Item, (), _>(
+        Item::requested,
+        [
+            |item| assert_eq!(item.process(item.first), Met::Ran),
+            |item| {
+                if !item.state.is_pending() && !item.state.is_running() {
+                    assert_eq!(item.seen(), 1);
+                }
+            },
+        ],
+        |_, _| (),
+    );
 }
 
-/// Goal: a disabled item grants nothing, and levels are counted. Method: disable against a
-/// request; then enable.
+/// Goal: who sees that a request is no longer pending sees what was done before it was cancelled.
+/// Method: a canceller writes and cancels; another thread asks, then reads.
+#[test]
+fn loom_cancelled_item_shows_its_canceller() {
+    race::<Item, (), _>(
+        Item::requested,
+        [
+            |item| {
+                item.seen.write(|seen| *seen = 4);
+                assert!(item.state.withdraw().0, "nobody begins it");
+            },
+            |item| {
+                if !item.state.is_pending() {
+                    assert_eq!(item.seen(), 4);
+                }
+            },
+        ],
+        |_, _| (),
+    );
+}
+
+/// Goal: a disabled item grants nothing, and levels are counted. Method: disable and cancel
+/// against a request; then enable.
 #[test]
 fn loom_disabled_item_grants_nothing() {
-    model(|| {
-        let item = Item::new();
-        let requester = {
-            let item = Arc::clone(&item);
-            thread::spawn(move || item.ask(0))
-        };
-        assert!(item.state.disable());
-        let (cancelled, _) = item.state.withdraw();
-        let answer = requester.join().unwrap();
-        let granted = matches!(answer, Requested::Granted(_));
-        assert_eq!(
-            granted, cancelled,
-            "granted before the disabling, or not at all"
-        );
-        assert_eq!(item.state.request(), Requested::Disabled);
-        assert_eq!(item.state.enable(), Some(true));
-        assert_eq!(item.state.enable(), None);
-    });
+    race::<Item, bool, _>(
+        || {
+            let item = Item::requested();
+            assert!(item.state.withdraw().0);
+            item
+        },
+        [
+            |item| matches!(item.ask(1), Requested::Granted(_)),
+            |item| {
+                assert!(item.state.disable());
+                item.state.withdraw().0
+            },
+        ],
+        |item, [granted, cancelled]| {
+            assert_eq!(granted, cancelled, "granted before the disabling, or never");
+            assert_eq!(item.ask(1), Requested::Disabled);
+            assert_eq!(item.state.enable(), Some(true));
+            assert_eq!(item.state.enable(), None);
+        },
+    );
 }
