@@ -107,7 +107,7 @@ impl Current {
         Some(unsafe { meta.as_ref() })
     }
 
-    /// An item is about to be polled or dropped.
+    /// An item is about to be polled.
     #[inline(always)]
     pub(crate) fn set_item(&self, queue: QueueRef, meta: &Meta) {
         self.item.set(Some(queue));
@@ -119,6 +119,13 @@ impl Current {
     pub(crate) fn note_end(&self, kind: EndKind) {
         self.meta.set(None);
         self.ended.set(Some(kind));
+    }
+
+    /// What the item that has just ended here returned, and nobody wants, panicked when dropped.
+    pub(crate) fn note_output_panicked(&self) {
+        if self.ended.get() == Some(EndKind::Completed) {
+            self.ended.set(Some(EndKind::Panicked));
+        }
     }
 
     /// The poll is over; says whether, and how, the item ended.

@@ -116,6 +116,8 @@ pub(crate) struct QueueInner {
     pub(crate) panicked: AtomicU64,
     /// As above.
     pub(crate) cancelled: AtomicU64,
+    /// Items that were counted in and out again because the queue refused them.
+    refused: AtomicU64,
 }
 
 /// What a queue is made of.
@@ -165,6 +167,7 @@ impl QueueInner {
             pins: AtomicU32::new(0),
             panicked: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             pools: parts.pools,
         }
     }
@@ -234,15 +237,31 @@ impl QueueInner {
         flags == 0 || (flags & CLOSED == 0 && chained)
     }
 
-    /// Counts an item in. `Err`: the queue is closed; nothing was counted, and the caller calls
-    /// `check_waiters` once it is outside any section if the flag says so.
+    /// Counts an item in. `Err`: the queue is closed and the item was counted out again; if the
+    /// flag is true the caller calls `check_waiters` once it is outside any section, because
+    /// somebody may have looked in between.
     #[inline(always)]
     pub(crate) fn accept(&self, shard: Shard, chained: bool) -> Result<Colour, bool> {
         let colour = self.counts.accept(shard);
         if self.is_open(chained) {
             return Ok(colour);
         }
-        Err(self.counts.end(shard, colour))
+        Err(self.count_out(shard, colour))
+    }
+
+    /// Counts an item out that was counted in and is refused after all. True: see `accept`.
+    #[cold]
+    #[must_use = "a waiter may have seen the item as one in flight"]
+    pub(crate) fn count_out(&self, shard: Shard, colour: Colour) -> bool {
+        // Relaxed: ordered before the count that follows for its readers.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.counts.end(shard, colour)
+    }
+
+    /// Items that were refused so far; asked after a sum of the ends, which they are a part of.
+    pub(crate) fn refused(&self) -> u64 {
+        // Relaxed: counted before the ends that were just acquired.
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Counts an item in although the queue may be closed: one that was promised before.

@@ -37,24 +37,40 @@ pub(crate) fn submit(queue: QueueRef, entry: Entry) -> Result<(), (Entry, Refusa
             return submit_limited(queue, local, entry, chained);
         }
         let Some(current) = local else {
-            return submit_from_outside(q, None, entry);
+            return submit_from_outside(queue, None, entry);
         };
-        match submit_here(q, current, entry, chained) {
+        match submit_here(queue, current, entry, chained) {
             Ok(done) => done,
-            Err(entry) => submit_from_outside(q, Some(current), entry),
+            Err(entry) => submit_from_outside(queue, Some(current), entry),
         }
     })
+}
+
+/// The queue is closed: somebody who waits for it may have seen the refused item as one in
+/// flight (`armed`), and is told. The caller bears a handle, and is outside any section.
+#[cold]
+fn refuse(
+    queue: QueueRef,
+    entry: Entry,
+    why: Refusal,
+    armed: bool,
+) -> Result<(), (Entry, Refusal)> {
+    if armed {
+        queue.get().check_waiters(queue);
+    }
+    Err((entry, why))
 }
 
 /// Queues an item on the calling worker's own lane, in one section. `Err`: the lane is not one of
 /// the queue's, or was lost.
 #[inline]
 fn submit_here(
-    q: &QueueInner,
+    queue: QueueRef,
     current: &Current,
     entry: Entry,
     chained: bool,
 ) -> Result<Result<(), (Entry, Refusal)>, Entry> {
+    let q = queue.get();
     let home = entry.meta().lane();
     if !Arc::ptr_eq(q.pool(home), &current.pool) {
         return Err(entry);
@@ -64,20 +80,22 @@ fn submit_here(
     };
     let shard = q.shard(&current.pool, lane.index);
     let mut waiting = Some(entry);
-    let refused = lane.section(holder, |queue| {
+    let refused = lane.section(holder, |waiting_here| {
         let entry = waiting.take()?;
         match q.accept(shard, chained) {
             Ok(colour) => {
                 entry.meta().set_colour(colour);
-                queue.push(entry, Place::Child);
+                waiting_here.push(entry, Place::Child);
                 None
             }
-            Err(_) => Some(entry),
+            Err(armed) => Some((entry, armed)),
         }
     });
     match (refused, waiting) {
         (None, Some(entry)) => Err(entry),
-        (Some(Some(entry)), _) => Ok(Err((entry, Refusal::Closed))),
+        (Some(Some((entry, armed))), _) => {
+            Ok(refuse(queue, entry, Refusal::Closed, armed))
+        }
         _ => {
             note_waiting(current, lane);
             Ok(Ok(()))
@@ -87,18 +105,19 @@ fn submit_here(
 
 /// Queues an item of an unlimited queue through an inbox.
 fn submit_from_outside(
-    q: &QueueInner,
+    queue: QueueRef,
     current: Option<&Current>,
     entry: Entry,
 ) -> Result<(), (Entry, Refusal)> {
-    let chained = current.and_then(Current::queue).is_some_and(|c| std::ptr::eq(c.get(), q));
+    let q = queue.get();
+    let chained = current.and_then(Current::queue) == Some(queue);
     match q.accept(Shard::Shared, chained) {
         Ok(colour) => {
             entry.meta().set_colour(colour);
             push_remote(q.system.get(), q, entry, true);
             Ok(())
         }
-        Err(_) => Err((entry, Refusal::Closed)),
+        Err(armed) => refuse(queue, entry, Refusal::Closed, armed),
     }
 }
 
@@ -112,7 +131,7 @@ fn submit_limited(
     let q = queue.get();
     let colour = match q.accept(Shard::Shared, chained) {
         Ok(colour) => colour,
-        Err(_) => return Err((entry, Refusal::Closed)),
+        Err(armed) => return refuse(queue, entry, Refusal::Closed, armed),
     };
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());
@@ -128,10 +147,8 @@ fn submit_limited(
         }
         Admission::Full => {
             drop(limiter);
-            if q.counts.end(Shard::Shared, colour) {
-                q.check_waiters(queue);
-            }
-            Err((entry, Refusal::Full))
+            let armed = q.count_out(Shard::Shared, colour);
+            refuse(queue, entry, Refusal::Full, armed)
         }
     }
 }
@@ -291,7 +308,7 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
         Admission::Active => Ok(Reserved { colour, active: true }),
         Admission::Inactive => Ok(Reserved { colour, active: false }),
         Admission::Full => {
-            if q.counts.end(Shard::Shared, colour) {
+            if q.count_out(Shard::Shared, colour) {
                 q.check_waiters(queue);
             }
             Err(Refusal::Full)

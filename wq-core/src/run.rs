@@ -150,7 +150,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
     }
 }
 
-/// Polls (or, when the System drops what is left, drops) one entry. `Some`: the item has ended.
+/// Polls one entry; the poll of an item that was aborted, or whose System drops what is left,
+/// only drops its future. `Some`: the item has ended.
 #[inline]
 fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
@@ -160,12 +161,8 @@ fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item();
-    if current.system.is_dropping() {
-        drop(entry);
-    } else {
-        // True only tells that it was woken meanwhile, which `schedule` knew.
-        let _ = entry.0.run();
-    }
+    // True only tells that it was woken meanwhile, which `schedule` knew.
+    let _ = entry.0.run();
     current.worker.end_item();
     let kind = current.clear_item()?;
     Some(Ended::new(queue, colour, home, kind))

@@ -7,6 +7,7 @@
 
 pub(crate) mod join;
 
+use std::any::Any;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,8 +47,19 @@ impl<T> Drop for Guarded<T> {
         let value = &mut self.0;
         // SAFETY: `drop` runs once, and the value is not used after it.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(value) }));
-        // A payload may itself panic when dropped; it is leaked rather than risked.
-        std::mem::forget(dropped);
+        if let Err(payload) = dropped {
+            drop_payload(payload);
+            // On a worker that just ended an item this was the output of a detached handle.
+            Current::with(|current| current.map_or((), Current::note_output_panicked));
+        }
+    }
+}
+
+/// Drops what a panic left. That may itself panic; what comes of that is leaked, to end it here.
+#[cold]
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
     }
 }
 
@@ -115,8 +127,9 @@ impl<F: Future> Drop for Item<F> {
         }
         // SAFETY: a value that is being dropped is not moved any more.
         let this = unsafe { Pin::new_unchecked(self) };
-        let _ = this.drop_future().map_err(Guarded::new);
-        note_end(EndKind::Cancelled);
+        // No end is noted: an item in flight ends by a poll. This one was refused by its queue,
+        // perhaps inside another item, which goes on.
+        drop(this.drop_future().map_err(Guarded::new));
     }
 }
 

@@ -161,6 +161,13 @@ impl WorkState {
         self.0.load(Ordering::Acquire) & PENDING != 0
     }
 
+    /// Whether `request` is the one that is to come; may be stale when it returns.
+    pub(crate) fn is_pending_as(&self, request: Request) -> bool {
+        // Acquire: as in `is_pending`.
+        let word = self.0.load(Ordering::Acquire);
+        word & PENDING != 0 && request_of(word) == request
+    }
+
     /// Whether the function runs; may be stale when it returns.
     pub(crate) fn is_running(&self) -> bool {
         // Acquire: pairs with the Release in `end`; who sees the end sees the execution (G4).

@@ -158,7 +158,7 @@ impl Waiters {
         let panicked = queue.panicked.load(Ordering::Relaxed);
         let cancelled = queue.cancelled.load(Ordering::Relaxed);
         let total = FlushReport {
-            completed: ended.saturating_sub(panicked + cancelled),
+            completed: ended.saturating_sub(panicked + cancelled + queue.refused()),
             panicked,
             cancelled,
         };

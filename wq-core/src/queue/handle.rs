@@ -228,9 +228,10 @@ impl QueueInner {
         let accepted = self.counts.sum_accepted(ColourSet::ALL);
         // Relaxed: statistics, counted before the ends that were just acquired.
         let (panicked, cancelled) = (self.panicked.load(Relaxed), self.cancelled.load(Relaxed));
+        let refused = self.refused();
         let mut stats = QueueStats {
-            accepted,
-            completed: ended.saturating_sub(panicked + cancelled),
+            accepted: accepted.saturating_sub(refused),
+            completed: ended.saturating_sub(panicked + cancelled + refused),
             panicked,
             cancelled,
             in_flight: accepted.saturating_sub(ended),

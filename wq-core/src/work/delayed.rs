@@ -151,6 +151,10 @@ impl DelayedInner {
             return Queued::Closed;
         }
         let mut timer = self.timer();
+        if !self.work.state().is_pending_as(request) {
+            // Somebody has cancelled it meanwhile, and may have armed the timer for another one.
+            return Queued::New;
+        }
         let timers = Arc::clone(&queue.0.system.timers);
         let fire: Arc<dyn OnTimer> = Arc::new(Expiry { item: Arc::clone(self), request });
         let now = Instant::now();
@@ -158,7 +162,12 @@ impl DelayedInner {
         match timers.arm(deadline, Fire::Call(fire)) {
             Ok(key) => {
                 *timer = Some(ArmedTimer { key, timers, queue: queue.clone(), request });
+                drop(timer);
                 self.list(queue).insert(self.id, Arc::downgrade(self));
+                // A `destroy` that took the list before must have closed the queue before that.
+                if queue.is_closed() && self.cancel() {
+                    return Queued::Closed;
+                }
                 Queued::New
             }
             Err(_) => {
@@ -195,16 +204,14 @@ impl DelayedInner {
 
     /// Queues an armed item now.
     fn fire_now(self: &Arc<Self>) {
-        let armed = self.timer().take();
-        if let Some(armed) = armed {
-            let caught = armed.timers.cancel(armed.key).is_some();
+        let caught = {
+            let mut timer = self.timer();
+            // If it fires this moment, it stays for the expiry to find.
+            timer.take_if(|armed| armed.timers.cancel(armed.key).is_some())
+        };
+        if let Some(armed) = caught {
             self.list(&armed.queue).remove(&self.id);
-            if caught {
-                self.submit(&armed.queue, armed.request);
-            } else {
-                // It fires this moment; the expiry finds its timer gone and queues all the same.
-                *self.timer() = Some(armed);
-            }
+            self.submit(&armed.queue, armed.request);
         }
     }
 

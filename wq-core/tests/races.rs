@@ -1,0 +1,180 @@
+//! Races that once lost a wake-up, an item or a count: each test failed before its mend.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use wq_core::{DelayedWork, Queue, System, Work, Workqueue};
+
+/// Long enough for anything that happens at all on a crowded machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// A System of two lanes.
+fn system() -> System {
+    System::builder().workers(2).build().expect("a System")
+}
+
+/// Returns `Pending` once, after waking itself.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A queue that refuses.
+fn closed_queue(system: &System) -> Queue {
+    let owner = Workqueue::unbound("closed").system(system).build().unwrap();
+    (*owner).clone()
+}
+
+/// An item that is refused (and dropped) while another one runs does not end that other one.
+#[test]
+fn a_refused_item_does_not_end_the_running_one() {
+    let system = system();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let closed = closed_queue(&system);
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let closed = closed.clone();
+            queue.spawn(async move {
+                yield_once().await;
+                assert!(closed.spawn(async {}).await.unwrap_err().is_rejected());
+                let _ = closed.queue(&Work::new(|| ()));
+                yield_once().await;
+                yield_once().await;
+                n
+            })
+        })
+        .collect();
+    let report = queue.flush().wait_timeout(FOR_EVER).unwrap();
+    assert_eq!((report.completed, report.cancelled), (100, 0));
+    for (n, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.wait().unwrap(), n);
+    }
+    assert_eq!((queue.stats().accepted, queue.stats().in_flight), (100, 0));
+}
+
+/// What a queue refuses is in none of its counts, and holds up nobody who waits for it.
+#[test]
+fn refused_items_are_not_counted_and_hold_up_nobody() {
+    let system = system();
+    for round in 0..600 {
+        let queue = match round % 3 {
+            0 => Workqueue::unbound("u").system(&system).build().unwrap(),
+            1 => Workqueue::unbound("l")
+                .system(&system)
+                .max_active(1)
+                .build()
+                .unwrap(),
+            _ => Workqueue::percpu("p").system(&system).build().unwrap(),
+        };
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let barrier = Arc::new(Barrier::new(3));
+        let spawners: Vec<_> = (0..2)
+            .map(|_| {
+                let (queue, accepted) = ((*queue).clone(), Arc::clone(&accepted));
+                let barrier = Arc::clone(&barrier);
+                thread::spawn(move || {
+                    barrier.wait();
+                    for _ in 0..200 {
+                        if queue.try_spawn(async {}).is_ok() {
+                            accepted.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if !queue.spawn(async {}).wait().is_err_and(|e| e.is_rejected()) {
+                            accepted.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let view = (*queue).clone();
+        barrier.wait();
+        let report = queue
+            .destroy()
+            .wait_timeout(FOR_EVER)
+            .expect("nobody is held up");
+        spawners.into_iter().for_each(|t| t.join().unwrap());
+        let accepted = accepted.load(Ordering::Relaxed) as u64;
+        assert_eq!(report.completed, accepted, "round {round}");
+        assert_eq!(
+            (view.stats().accepted, view.stats().completed),
+            (accepted, accepted)
+        );
+    }
+}
+
+/// A flush of a delayed item that meets the expiry runs the item once, and ends.
+#[test]
+fn a_flush_and_the_expiry_meet() {
+    let system = system();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let item = DelayedWork::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    for n in 0..3000usize {
+        let delay = Duration::from_micros(20 + n as u64 % 150);
+        assert_eq!(queue.queue_after(&item, delay), wq_core::Queued::New);
+        let until = std::time::Instant::now() + delay;
+        while std::time::Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        item.flush().wait_timeout(FOR_EVER).expect("the flush ends");
+        assert_eq!(runs.load(Ordering::Relaxed), n + 1);
+    }
+}
+
+/// Cancelled and armed again from several threads, a delayed item stays usable.
+#[test]
+fn cancel_and_arm_from_many_threads_leaves_the_item_usable() {
+    let system = system();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let item = DelayedWork::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    for _ in 0..40 {
+        let stop = Arc::new(AtomicBool::new(false));
+        thread::scope(|s| {
+            let threads: Vec<_> = (0..3)
+                .map(|n| {
+                    let (item, queue) = (item.clone(), (*queue).clone());
+                    let stop = Arc::clone(&stop);
+                    s.spawn(move || {
+                        for i in 0..500u64 {
+                            let _ = queue.queue_after(&item, Duration::from_micros(1 + i % 50));
+                            if n > 0 {
+                                item.cancel();
+                            }
+                        }
+                        stop.store(true, Ordering::Relaxed);
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+        });
+        item.cancel_and_wait()
+            .wait_timeout(FOR_EVER)
+            .expect("no execution is stuck");
+        let before = runs.load(Ordering::Relaxed);
+        assert_eq!(
+            queue.queue_after(&item, Duration::from_micros(50)),
+            wq_core::Queued::New
+        );
+        item.flush()
+            .wait_timeout(FOR_EVER)
+            .expect("the item still runs");
+        assert_eq!(runs.load(Ordering::Relaxed), before + 1);
+    }
+}
