@@ -10,7 +10,9 @@ mod renamed {
 
 /// Says whether the caller is a worker of the System named `wq`.
 fn on_a_worker() -> bool {
-    std::thread::current().name().is_some_and(|name| name.starts_with("wq/u"))
+    std::thread::current()
+        .name()
+        .is_some_and(|name| name.starts_with("wq/u"))
 }
 
 /// The body is a task of a System of its own.
@@ -25,7 +27,10 @@ async fn the_body_runs_on_a_worker() {
 #[wq::test(workers = 1)]
 async fn workers_are_lanes() {
     let handles: Vec<_> = (0..10).map(|n| wq::spawn(async move { n })).collect();
-    assert!(handles.iter().all(|h| !h.is_finished()), "the only lane is here");
+    assert!(
+        handles.iter().all(|h| !h.is_finished()),
+        "the only lane is here"
+    );
     for (n, handle) in handles.into_iter().enumerate() {
         assert_eq!(handle.await.unwrap(), n);
     }
@@ -93,7 +98,11 @@ async fn a_panic_fails_the_test() {
 async fn other_attributes_are_kept() {
     let unused = 1;
     drop(wq::spawn(std::future::pending::<()>()));
-    assert!(wq::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.is_err());
+    assert!(
+        wq::time::timeout(Duration::ZERO, std::future::pending::<()>())
+            .await
+            .is_err()
+    );
 }
 
 /// `#[wq::main]` as a program has it, in a module of its own so that `main` is a free name.
@@ -103,7 +112,10 @@ mod program {
     pub(super) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert!(super::on_a_worker());
         let default = wq::System::current();
-        assert!(default.install_default().is_err(), "the attribute has installed it");
+        assert!(
+            default.install_default().is_err(),
+            "the attribute has installed it"
+        );
         assert_eq!(wq::spawn(async { 2 }).await?, 2);
         Ok(())
     }

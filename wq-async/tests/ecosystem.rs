@@ -23,7 +23,10 @@ fn async_net_echoes() {
     system.run(async {
         let listener = async_net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Workqueue::unbound("connections").max_active(8).build().unwrap();
+        let connections = Workqueue::unbound("connections")
+            .max_active(8)
+            .build()
+            .unwrap();
         let handle = (*connections).clone();
         let server = wq::spawn(async move {
             let mut incoming = listener.incoming();
@@ -100,7 +103,12 @@ fn async_channel_and_async_lock() {
 fn futures_combinators() {
     system().run(async {
         let squares = join_all((0..100u32).map(|n| wq::spawn(async move { n * n }))).await;
-        assert!(squares.into_iter().zip(0..).all(|(square, n)| square.unwrap() == n * n));
+        assert!(
+            squares
+                .into_iter()
+                .zip(0..)
+                .all(|(square, n)| square.unwrap() == n * n)
+        );
 
         let failing = (0..10).map(|n| wq::spawn(async move { assert!(n != 5, "five") }));
         assert!(try_join_all(failing).await.unwrap_err().is_panic());
@@ -209,7 +217,11 @@ fn tokio_sync() {
                 })
             })
             .collect();
-        let leaders = join_all(tasks).await.into_iter().filter(|l| *l.as_ref().unwrap()).count();
+        let leaders = join_all(tasks)
+            .await
+            .into_iter()
+            .filter(|l| *l.as_ref().unwrap())
+            .count();
         assert_eq!(leaders, 1);
         let waiting = Arc::clone(&notify);
         let notified = wq::spawn(async move { waiting.notified().await });
@@ -247,7 +259,9 @@ fn a_local_pool_inside_a_task() {
 fn other_executors_await_handles() {
     let system = system();
     let (ask, asked) = oneshot::channel::<u32>();
-    let doubled = system.default_queue().spawn(async move { asked.await.unwrap() * 2 });
+    let doubled = system
+        .default_queue()
+        .spawn(async move { asked.await.unwrap() * 2 });
     ask.send(21).unwrap();
     assert_eq!(futures::executor::block_on(doubled).unwrap(), 42);
 }

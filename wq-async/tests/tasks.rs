@@ -30,20 +30,31 @@ fn free_functions_use_the_current_system() {
     let system = system();
     let other = System::builder().name("other").workers(1).build().unwrap();
     let on_thread = |prefix: &'static str| {
-        move || std::thread::current().name().is_some_and(|name| name.starts_with(prefix))
+        move || {
+            std::thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with(prefix))
+        }
     };
     let _entered = system.enter();
     assert!(wq::spawn_fn(on_thread("wq/")).wait().unwrap());
-    assert!(wq::try_spawn(async move { on_thread("wq/")() }).unwrap().wait().unwrap());
+    assert!(
+        wq::try_spawn(async move { on_thread("wq/")() })
+            .unwrap()
+            .wait()
+            .unwrap()
+    );
     assert!(wq::run(async move { on_thread("wq/")() }));
     {
         let _inner = other.enter();
         assert!(wq::spawn_fn(on_thread("other/")).wait().unwrap());
     }
     // Spawned from a task of `other` while this thread has entered `system`.
-    let nested = other
-        .default_queue()
-        .spawn(async move { wq::spawn(async move { on_thread("other/")() }).await.unwrap() });
+    let nested = other.default_queue().spawn(async move {
+        wq::spawn(async move { on_thread("other/")() })
+            .await
+            .unwrap()
+    });
     assert!(nested.wait().unwrap());
 }
 
@@ -67,7 +78,10 @@ fn run_propagates_panics() {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         system.run(async { panic!("the root") });
     }));
-    assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"the root"));
+    assert_eq!(
+        caught.unwrap_err().downcast_ref::<&str>(),
+        Some(&"the root")
+    );
 }
 
 /// Waiting on a thread inside a task works at any depth, also while every lane does it.
@@ -75,7 +89,11 @@ fn run_propagates_panics() {
 fn block_on_inside_tasks() {
     let system = system();
     fn deep(depth: u32) -> u32 {
-        if depth == 0 { 0 } else { wq::block_on(wq::spawn(async move { deep(depth - 1) })).unwrap() + 1 }
+        if depth == 0 {
+            0
+        } else {
+            wq::block_on(wq::spawn(async move { deep(depth - 1) })).unwrap() + 1
+        }
     }
     let tasks: Vec<_> = (0..8)
         .map(|_| system.default_queue().spawn(async { deep(10) }))
@@ -106,7 +124,10 @@ fn flush_and_drain_wait_for_what_was_accepted() {
         drop(queue.spawn(async { panic!("counted") }));
         let report = wq::drain(&queue).await.unwrap();
         assert_eq!((report.completed, report.panicked), (0, 1));
-        assert!(queue.spawn(async {}).await.is_ok(), "a drained queue accepts again");
+        assert!(
+            queue.spawn(async {}).await.is_ok(),
+            "a drained queue accepts again"
+        );
     });
 }
 
@@ -114,7 +135,11 @@ fn flush_and_drain_wait_for_what_was_accepted() {
 #[test]
 fn suspended_items_are_in_flight() {
     let system = system();
-    let queue = Workqueue::unbound("two").system(&system).max_active(2).build().unwrap();
+    let queue = Workqueue::unbound("two")
+        .system(&system)
+        .max_active(2)
+        .build()
+        .unwrap();
     let (send, receive) = async_channel::unbounded::<()>();
     let tasks: Vec<_> = (0..3)
         .map(|_| {
@@ -130,7 +155,10 @@ fn suspended_items_are_in_flight() {
         send.send_blocking(()).unwrap();
     }
     assert_eq!(system.block_on(flush).unwrap().completed, 3);
-    assert!(tasks.iter().all(wq::JoinHandle::is_finished), "flushed means finished");
+    assert!(
+        tasks.iter().all(wq::JoinHandle::is_finished),
+        "flushed means finished"
+    );
 }
 
 /// An ordered queue polls no item before the one accepted earlier has ended (T5 of the tests by
@@ -138,7 +166,10 @@ fn suspended_items_are_in_flight() {
 #[test]
 fn ordered_items_do_not_interleave() {
     let system = system();
-    let queue = Workqueue::ordered("journal").system(&system).build().unwrap();
+    let queue = Workqueue::ordered("journal")
+        .system(&system)
+        .build()
+        .unwrap();
     let log = Arc::new(Mutex::new(Vec::new()));
     let (send, receive) = async_channel::unbounded::<()>();
     for n in 0..3 {
@@ -184,14 +215,23 @@ fn yields_let_others_run() {
 #[test]
 fn try_spawn_gives_the_future_back() {
     let system = system();
-    let queue = Workqueue::unbound("small").system(&system).max_pending(1).build().unwrap();
+    let queue = Workqueue::unbound("small")
+        .system(&system)
+        .max_pending(1)
+        .build()
+        .unwrap();
     let (release, hold) = async_channel::bounded::<()>(1);
-    let held = queue.try_spawn(async move { hold.recv().await.unwrap() }).unwrap();
+    let held = queue
+        .try_spawn(async move { hold.recv().await.unwrap() })
+        .unwrap();
     let dropped = Arc::new(AtomicBool::new(false));
     let flag = Flag(Arc::clone(&dropped));
     let error = queue.try_spawn(async move { drop(flag) }).unwrap_err();
     assert!(error.is_full() && !error.is_closed(), "{error}");
-    assert!(!dropped.load(Ordering::SeqCst), "the future lives in the error");
+    assert!(
+        !dropped.load(Ordering::SeqCst),
+        "the future lives in the error"
+    );
     drop(error.into_inner());
     assert!(dropped.load(Ordering::SeqCst));
     assert!(queue.spawn(async {}).wait().unwrap_err().is_rejected());
@@ -208,7 +248,9 @@ fn current_names_the_queue() {
     let queue = Workqueue::unbound("mine").system(&system).build().unwrap();
     let names = queue.spawn(async {
         let own = wq::current().name().to_owned();
-        let spawned = wq::spawn(async { wq::current().name().to_owned() }).await.unwrap();
+        let spawned = wq::spawn(async { wq::current().name().to_owned() })
+            .await
+            .unwrap();
         let chained = wq::current().spawn(async { wq::current().name().to_owned() });
         [own, spawned, chained.await.unwrap()]
     });
@@ -231,7 +273,10 @@ fn handles_detach_or_abort() {
         });
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        assert!(dropped.load(Ordering::SeqCst), "destructors have run when the handle says so");
+        assert!(
+            dropped.load(Ordering::SeqCst),
+            "destructors have run when the handle says so"
+        );
 
         let (send, receive) = async_channel::bounded::<()>(1);
         let task = wq::spawn(async move {
@@ -239,7 +284,10 @@ fn handles_detach_or_abort() {
             pending::<()>().await;
         });
         drop(task.abort_on_drop());
-        assert!(receive.recv().await.is_err(), "the sender went with the future");
+        assert!(
+            receive.recv().await.is_err(),
+            "the sender went with the future"
+        );
     });
 }
 
@@ -271,10 +319,19 @@ fn panics_anywhere_are_caught() {
     }
     let system = system();
     let queue = Workqueue::unbound("bombs").system(&system).build().unwrap();
-    assert!(queue.spawn(async { panic!("the body") }).wait().unwrap_err().is_panic());
+    assert!(
+        queue
+            .spawn(async { panic!("the body") })
+            .wait()
+            .unwrap_err()
+            .is_panic()
+    );
     let captured = Bomb;
     let error = queue.spawn_fn(move || drop(captured)).wait().unwrap_err();
-    assert!(error.is_panic() && error.to_string().contains("a destructor"), "{error}");
+    assert!(
+        error.is_panic() && error.to_string().contains("a destructor"),
+        "{error}"
+    );
     let suspended = queue.spawn(async {
         let _bomb = Bomb;
         pending::<()>().await;
@@ -298,11 +355,23 @@ fn dropped_waits_leave_no_trace() {
     let mut drain = pin!(Some(queue.drain()));
     let polled = drain.as_mut().as_pin_mut().map(FutureExt::now_or_never);
     assert!(matches!(polled, Some(None)));
-    assert!(queue.spawn(async {}).wait().unwrap_err().is_rejected(), "it drains");
+    assert!(
+        queue.spawn(async {}).wait().unwrap_err().is_rejected(),
+        "it drains"
+    );
     drain.set(None);
-    assert!(queue.spawn(async {}).wait().is_ok(), "an abandoned drain lets the queue go on");
-    let stuck = queue.flush().wait_timeout(Duration::from_millis(1)).unwrap_err();
-    assert!(stuck.is_timeout() && stuck.to_string().contains("1 items"), "{stuck}");
+    assert!(
+        queue.spawn(async {}).wait().is_ok(),
+        "an abandoned drain lets the queue go on"
+    );
+    let stuck = queue
+        .flush()
+        .wait_timeout(Duration::from_millis(1))
+        .unwrap_err();
+    assert!(
+        stuck.is_timeout() && stuck.to_string().contains("1 items"),
+        "{stuck}"
+    );
     release.send_blocking(()).unwrap();
     task.wait().unwrap();
     queue.destroy().wait().unwrap();
@@ -354,7 +423,10 @@ fn large_futures_run() {
         bytes.iter().map(|&b| u64::from(b)).sum::<u64>()
     };
     assert!(std::mem::size_of_val(&large) > 64 * 1024);
-    assert_eq!(system.default_queue().spawn(large).wait().unwrap(), 64 * 1024);
+    assert_eq!(
+        system.default_queue().spawn(large).wait().unwrap(),
+        64 * 1024
+    );
 }
 
 /// Compiles only if what it is given is a future that can be sent.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{Either, select};
-use wq::time::{MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout, timeout_at};
+use wq::time::{
+    MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout, timeout_at,
+};
 use wq::{System, driver};
 
 /// Short enough to wait for.
