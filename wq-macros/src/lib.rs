@@ -11,12 +11,14 @@ use proc_macro::TokenStream;
 /// Runs an `async fn main` as a task of a System, which becomes the process's default and is shut
 /// down, with a second of grace, when `main` returns.
 ///
-/// | key | means | default |
-/// |---|---|---|
-/// | `workers = 4` | lanes of the default queue: how many items are polled at a time while none blocks | the CPUs, at most the container's quota |
-/// | `cpus = "0-3"` | the CPUs to use, as the kernel writes lists | all that the process may use |
-/// | `local = true` | poll the body on the main thread instead of on a worker: it may hold what is not `Send` | `false` |
-/// | `crate = "path"` | where `wq` is found, if it was renamed or re-exported | `"::wq"` |
+/// Keys, all optional:
+/// - `workers = 4`: lanes of the default queue, which is how many of its items are polled at a time
+///   while none blocks. Default: the CPUs, at most the container's quota.
+/// - `cpus = "0-3"`: the CPUs to use, as the kernel writes lists. Default: all that the process may
+///   use.
+/// - `local = true`: poll the body on the main thread instead of on a worker. It may then hold what
+///   is not `Send`.
+/// - `crate = "path"`: where `wq` is found, if it was renamed or re-exported. Default: `"::wq"`.
 ///
 /// What `main` returns is reported as the standard library does for a plain `main`: an `Err` is
 /// printed and makes the exit code 1. The error need not be `Send`.
@@ -31,8 +33,8 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Runs an `async fn` as a test, on a System of its own that is shut down when it returns.
 ///
-/// Keys as for `#[wq::main]`. Other attributes (`#[should_panic]`, `#[ignore]`) work as usual. Tasks
-/// that the test leaves behind get a second to end and are then dropped.
+/// Keys as for `#[wq::main]`. Other attributes (`#[should_panic]`, `#[ignore]`) work as usual.
+/// Tasks that the test leaves behind get a second to end and are then dropped.
 ///
 /// # Panics
 /// The test fails if its body panics or returns an error, or if the machine refuses the threads.
