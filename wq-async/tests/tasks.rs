@@ -257,6 +257,47 @@ fn current_names_the_queue() {
     assert_eq!(names.wait().unwrap(), ["mine", "events_unbound", "mine"]);
 }
 
+/// What `current` gives is a handle like any other: it outlives the item, and the queue stays.
+#[test]
+fn current_may_be_kept() {
+    let system = system();
+    let before = system.stats().queues;
+    for _ in 0..100 {
+        let owner = Workqueue::unbound("mine").system(&system).build().unwrap();
+        let kept = owner.spawn(async { wq::current() }).wait().unwrap();
+        assert_eq!(kept.spawn(async { 1 }).wait().unwrap(), 1);
+        owner.destroy().wait().unwrap();
+        // What is buried later is dug out later: when the other is gone, "mine" would be too.
+        drop(Workqueue::unbound("other").system(&system).build().unwrap());
+        while system.stats().queues > before + 1 {
+            std::thread::yield_now();
+        }
+        let _third = Workqueue::unbound("third").system(&system).build().unwrap();
+        assert_eq!(
+            system.stats().queues,
+            before + 2,
+            "the kept handle keeps its queue"
+        );
+        assert_eq!(kept.name(), "mine");
+        assert!(kept.is_closed() && kept.spawn(async {}).wait().unwrap_err().is_rejected());
+    }
+    // Asked for when all other handles are gone already.
+    let owner = Workqueue::unbound("late").system(&system).build().unwrap();
+    let (release, hold) = mpsc::channel::<()>();
+    let late = owner.spawn_fn(move || {
+        hold.recv().unwrap();
+        wq::current()
+    });
+    drop(owner);
+    release.send(()).unwrap();
+    let late = late.wait().unwrap();
+    assert_eq!((late.name(), late.is_closed()), ("late", true));
+    drop(late);
+    while system.stats().queues > before {
+        std::thread::yield_now();
+    }
+}
+
 /// Dropping a handle detaches; aborting drops the future where it is suspended.
 #[test]
 fn handles_detach_or_abort() {
