@@ -15,5 +15,58 @@ pub use spawn::{current, drain, flush, spawn, spawn_fn, spawn_on, try_spawn};
 pub use wq_core::*;
 pub use yield_now::{YieldNow, yield_now};
 
+/// # Examples
+/// ```
+/// #[wq::main(workers = 2)]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let sum = wq::spawn(async { 1 + 1 }).await?;
+///     assert_eq!(sum, 2);
+///     Ok(())
+/// }
+/// ```
+///
+/// A body that holds across an `.await` what cannot be sent to a worker does not compile; with
+/// `local = true` it does:
+///
+/// ```compile_fail
+/// #[wq::main]
+/// async fn main() {
+///     let local = std::rc::Rc::new(1);
+///     wq::yield_now().await;
+///     drop(local);
+/// }
+/// ```
+/// ```
+/// #[wq::main(local = true)]
+/// async fn main() {
+///     let local = std::rc::Rc::new(1);
+///     wq::yield_now().await;
+///     drop(local);
+/// }
+/// ```
+///
+/// Nor does a misspelt key:
+///
+/// ```compile_fail
+/// #[wq::main(flavor = "multi_thread")]
+/// async fn main() {}
+/// ```
 #[cfg(feature = "macros")]
-pub use wq_macros::{main, test};
+pub use wq_macros::main;
+
+/// # Examples
+/// ```
+/// #[wq::test(workers = 2)]
+/// async fn adds() {
+///     assert_eq!(wq::spawn(async { 1 + 1 }).await.unwrap(), 2);
+/// }
+/// ```
+///
+/// A plain function does not compile:
+///
+/// ```compile_fail
+/// #[wq::test]
+/// fn adds() {}
+/// ```
+#[cfg(feature = "macros")]
+pub use wq_macros::test;

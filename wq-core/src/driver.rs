@@ -46,7 +46,7 @@ where
 pub fn current_queue() -> Queue {
     let here = Current::with(|current| {
         let current = current?;
-        Some(Queue::of_system(Arc::clone(&current.system), current.queue()?))
+        Some(Queue::of_item(Arc::clone(&current.system), current.queue()?))
     });
     here.unwrap_or_else(|| System::current().default_queue())
 }

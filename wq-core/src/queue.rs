@@ -17,7 +17,7 @@ pub(crate) mod wait;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::entry::Entry;
 use crate::pool::Pool;
@@ -104,6 +104,8 @@ pub(crate) struct QueueInner {
     pub(crate) counts: Counts,
     /// One at a time, for good: its limit does not change.
     pub(crate) ordered: bool,
+    /// What its handles share, while there is one; unset for the System's own queues.
+    pub(crate) handle: OnceLock<Weak<handle::QueueHandle>>,
     /// The bits above.
     flags: AtomicU32,
     /// Slots: none for an unlimited queue, one, or one for each CPU of a per-CPU queue.
@@ -161,6 +163,7 @@ impl QueueInner {
             family: parts.pools[0].family,
             counts: Counts::new(lanes),
             ordered: parts.ordered,
+            handle: OnceLock::new(),
             flags: AtomicU32::new(0),
             limiters: (0..domains).map(|_| limiter()).collect(),
             waiters: Mutex::new(Waiters::new()),

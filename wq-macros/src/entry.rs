@@ -78,59 +78,89 @@ fn set<T>(slot: &mut Option<T>, value: T, name: &syn::Ident) -> syn::Result<()> 
     Ok(())
 }
 
-/// Expands the attribute; errors become compile errors at the right place, and the function is
-/// kept so that they are the only ones.
+/// Expands the attribute; errors become compile errors at the right place.
 pub(crate) fn expand(args: TokenStream, item: TokenStream, kind: Kind) -> TokenStream {
     match try_expand(args, item.clone(), kind) {
         Ok(expanded) => expanded,
-        Err(error) => {
-            let error = error.into_compile_error();
-            quote!(#error #item)
-        }
+        Err(error) => complain(&error, item),
     }
 }
 
-/// Expands the attribute.
+/// The compile error, and the function kept inside another so that it is the only one: without it
+/// the compiler would go on to say that `main` must not be `async`, and that there is no `main`.
+fn complain(error: &Error, item: TokenStream) -> TokenStream {
+    let error = error.to_compile_error();
+    match syn::parse2::<ItemFn>(item.clone()) {
+        Ok(function) => {
+            let (vis, name) = (&function.vis, &function.sig.ident);
+            quote! {
+                #error
+                #[allow(dead_code, reason = "there is an error to be mended first")]
+                #vis fn #name() { #function }
+            }
+        }
+        Err(_) => quote!(#error #item),
+    }
+}
+
+/// Expands the attribute. The user's function stays as it is, inside one of the same name, so that
+/// its `?`, its `return` and the compiler's complaints mean what they say.
 fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<TokenStream> {
     let keys: Keys = syn::parse2(args)?;
-    let mut function: ItemFn = syn::parse2(item)?;
+    let function: ItemFn = syn::parse2(item)?;
     check(&function, kind)?;
-    function.sig.asyncness = None;
     let path = keys.path.unwrap_or_else(|| syn::parse_quote!(::wq));
     let workers = keys.workers.map(|n| quote!(.workers(#n)));
     let cpus = keys.cpus.map(|list| quote!(.cpus(#list)));
     let local = keys.local.is_some_and(|local| local.value);
-    let run = if local { quote!(block_on) } else { quote!(run) };
-    let body = &function.block;
-    let output = match &function.sig.output {
-        syn::ReturnType::Default => quote!(()),
-        syn::ReturnType::Type(_, ty) => quote!(#ty),
-    };
-    let install = match kind {
-        Kind::Main => quote! {
+    let (output, run) = root(&function, local);
+    let install = (kind == Kind::Main).then(|| {
+        quote! {
             if let Err(error) = system.install_default() {
                 panic!("#[wq::main]: {error}");
             }
-        },
-        Kind::Test => quote!(),
-    };
-    let built = quote_spanned! { function.sig.span() =>
-        {
+        }
+    });
+    let (vis, name, block) = (&function.vis, &function.sig.ident, &function.block);
+    let (attrs, inner_output) = (&function.attrs, &function.sig.output);
+    let test = (kind == Kind::Test).then(|| quote!(#[::core::prelude::v1::test]));
+    Ok(quote_spanned! { function.sig.span() =>
+        #test
+        #(#attrs)*
+        #vis fn #name() #output {
+            async fn #name() #inner_output #block
             let system = match #path::System::builder() #workers #cpus .build() {
                 Ok(system) => system,
                 Err(error) => panic!("the System cannot be made: {error}"),
             };
             #install
-            let body = async move { let output: #output = #body; output };
-            #[allow(clippy::let_unit_value, reason = "a body may return nothing")]
-            let output = system.#run(body);
-            let _report = system.shutdown(::core::time::Duration::from_secs(1));
-            output
+            #run
         }
-    };
-    let (attrs, vis, sig) = (&function.attrs, &function.vis, &function.sig);
-    let test = (kind == Kind::Test).then(|| quote!(#[::core::prelude::v1::test]));
-    Ok(quote!(#test #(#attrs)* #vis #sig #built))
+    })
+}
+
+/// How the root runs: what the outer function returns, and the end of its body.
+///
+/// A result crosses from the worker to the caller as an exit code, as `main` would report it, so
+/// that it need not be `Send`: `Box<dyn Error>` is not.
+fn root(function: &ItemFn, local: bool) -> (TokenStream, TokenStream) {
+    let name = &function.sig.ident;
+    let shutdown = quote!(let _report = system.shutdown(::core::time::Duration::from_secs(1)););
+    let run = if local { quote!(block_on) } else { quote!(run) };
+    match &function.sig.output {
+        syn::ReturnType::Default => (quote!(), quote!(system.#run(#name()); #shutdown)),
+        output if local => {
+            let end = quote!(let output = system.block_on(#name()); #shutdown output);
+            (quote!(#output), end)
+        }
+        output => {
+            let report = quote_spanned! { output.span() =>
+                async { ::std::process::Termination::report(#name().await) }
+            };
+            let end = quote!(let output = system.run(#report); #shutdown output);
+            (quote!(-> ::std::process::ExitCode), end)
+        }
+    }
 }
 
 /// Complains of functions that cannot be an entry.
@@ -158,3 +188,6 @@ fn check(function: &ItemFn, kind: Kind) -> syn::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,16 +27,29 @@ pub(crate) struct QueueHandle {
     pub(crate) system: Arc<SystemInner>,
     /// The queue.
     pub(crate) queue: QueueRef,
-    /// One of the System's own queues: stays when its handles go.
-    permanent: bool,
+    /// What becomes of the queue when the handle goes.
+    hold: Hold,
     /// Delayed items that are armed for this queue.
     pub(crate) armed: Mutex<HashMap<u64, Weak<DelayedInner>>>,
 }
 
+/// How a handle keeps its queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hold {
+    /// Not at all: it is one of the System's own, and stays as long as that.
+    System,
+    /// As the last handle, after which the queue retires.
+    Last,
+    /// By a pin: an item asked for its queue when the last handle was gone.
+    Pin,
+}
+
 impl Drop for QueueHandle {
     fn drop(&mut self) {
-        if !self.permanent {
-            self.queue.get().retire(self.queue);
+        match self.hold {
+            Hold::System => {}
+            Hold::Last => self.queue.get().retire(self.queue),
+            Hold::Pin => self.queue.get().unpin(),
         }
     }
 }
@@ -63,14 +76,33 @@ pub struct Queue(pub(crate) Arc<QueueHandle>);
 impl Queue {
     /// A handle to one of the System's own queues.
     pub(crate) fn of_system(system: Arc<SystemInner>, queue: QueueRef) -> Queue {
-        let armed = Mutex::new(HashMap::new());
-        Queue(Arc::new(QueueHandle { system, queue, permanent: true, armed }))
+        Queue::holding(system, queue, Hold::System)
     }
 
     /// The first handle of a new queue.
     pub(super) fn of_new(system: Arc<SystemInner>, queue: QueueRef) -> Queue {
+        let first = Queue::holding(system, queue, Hold::Last);
+        let _ = queue.get().handle.set(Arc::downgrade(&first.0));
+        first
+    }
+
+    /// A handle to the queue of the item that the caller is inside of, which keeps the queue in
+    /// place meanwhile.
+    pub(crate) fn of_item(system: Arc<SystemInner>, queue: QueueRef) -> Queue {
+        match queue.get().handle.get().map(Weak::upgrade) {
+            None => Queue::of_system(system, queue),
+            Some(Some(handle)) => Queue(handle),
+            Some(None) => {
+                queue.get().pin();
+                Queue::holding(system, queue, Hold::Pin)
+            }
+        }
+    }
+
+    /// A handle that holds its queue in this way.
+    fn holding(system: Arc<SystemInner>, queue: QueueRef, hold: Hold) -> Queue {
         let armed = Mutex::new(HashMap::new());
-        Queue(Arc::new(QueueHandle { system, queue, permanent: false, armed }))
+        Queue(Arc::new(QueueHandle { system, queue, hold, armed }))
     }
 
     /// The queue.
