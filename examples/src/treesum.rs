@@ -25,7 +25,6 @@ pub mod watch;
 
 mod run_tokio_blocking;
 mod run_tokio_plain;
-#[cfg(feature = "engine")]
 mod run_wq;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

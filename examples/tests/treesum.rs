@@ -473,7 +473,6 @@ fn several_at_once_agree() {
 /// the digest, the bound on threads, and the lateness of an ordinary heartbeat.
 #[test]
 #[ignore = "a measurement: needs a release build and a machine with nothing else to do"]
-#[cfg(feature = "engine")]
 fn a_large_tree_keeps_its_promises() {
     let made = Made::with_files(20_000);
     let lanes = thread::available_parallelism().unwrap().get() as u64;
@@ -493,7 +492,6 @@ fn a_large_tree_keeps_its_promises() {
 /// Goal: threads are bounded by lanes, limit and a few. Method: reads that nap, so that as many
 /// as may are blocked at a time.
 #[test]
-#[cfg(feature = "engine")]
 fn threads_are_bounded_by_the_limit() {
     let made = Made::with_files(200);
     let lanes = thread::available_parallelism().unwrap().get() as u64;

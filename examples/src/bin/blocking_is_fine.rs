@@ -26,11 +26,11 @@ const NAP: Duration = Duration::from_millis(50);
 const PERIOD: Duration = Duration::from_millis(1);
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let naps = Workqueue::unbound("naps").max_active(AT_A_TIME).build()?;
     let began = Instant::now();
     for _ in 0..NAPPERS {
-        naps.spawn(async { thread::sleep(NAP) });
+        drop(naps.spawn(async { thread::sleep(NAP) }));
     }
     let ended = wq::flush(&naps);
     let ticker = wq::spawn(tick_until(began + NAP * (NAPPERS / AT_A_TIME) as u32));

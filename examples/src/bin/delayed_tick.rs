@@ -14,20 +14,25 @@ const PERIOD: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let urgent = Workqueue::percpu("urgent").highpri().build()?;
+    let (ticked, ticks) = async_channel::unbounded();
     let mut number = 0;
+    // One item, made once: between its runs it keeps what it captured.
     let tick = DelayedWork::new(move || {
         number += 1;
-        println!("tick {number}");
+        // The channel is unbounded: this neither blocks nor fails while `ticks` is there.
+        let _ = ticked.try_send(number);
     });
 
     for _ in 0..3 {
         let asked = Instant::now();
-        println!("{:?}", urgent.queue_after(&tick, PERIOD));
-        // Waits for the timer as well: pending is pending, whatever for.
-        tick.flush().await?;
-        println!("not too early: {}", asked.elapsed() >= PERIOD);
+        let _ = urgent.queue_after(&tick, PERIOD);
+        let number = ticks.recv().await?;
+        println!(
+            "tick {number}, not too early: {}",
+            asked.elapsed() >= PERIOD
+        );
     }
 
     // Queueing what is pending changes nothing; modifying does.
@@ -35,14 +40,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{:?}", urgent.queue_after(&tick, PERIOD));
     println!("pending: {}", tick.is_pending());
     let _ = urgent.modify_after(&tick, PERIOD);
+    println!("tick {}, put forward", ticks.recv().await?);
+
+    // A flush does not wait for the timer: it queues the item at once and waits for its end.
+    let _ = urgent.queue_after(&tick, HOUR);
     tick.flush().await?;
-    println!("pending: {}", tick.is_pending());
+    println!(
+        "tick {}, flushed, pending: {}",
+        ticks.recv().await?,
+        tick.is_pending()
+    );
 
     // What was cancelled does not run, and can be queued again.
     let _ = urgent.queue_after(&tick, HOUR);
     println!("cancelled while pending: {}", tick.cancel());
     println!("cancelled again: {}", tick.cancel());
     println!("{:?}", urgent.queue_after(&tick, Duration::ZERO));
-    tick.flush().await?;
+    println!("tick {}", ticks.recv().await?);
     Ok(())
 }

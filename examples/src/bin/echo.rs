@@ -21,7 +21,7 @@ use wq::Workqueue;
 const CONNECTIONS: usize = 1000;
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:0".into());
@@ -32,10 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Reading the input blocks, which is fine in a task. The channel closes when it ended.
     let (stop, stopped) = async_channel::bounded::<()>(1);
-    wq::spawn_fn(move || {
+    drop(wq::spawn_fn(move || {
         let _stop = stop;
         let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
-    });
+    }));
 
     let (done, results) = async_channel::unbounded();
     let tally = wq::spawn(add_up(results));
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .max_active(CONNECTIONS)
         .build()?;
     while let Some(stream) = next(&listener, &stopped).await? {
-        connections.spawn(serve(stream, done.clone()));
+        drop(connections.spawn(serve(stream, done.clone())));
     }
     drop(done);
     wq::drain(&connections).await?;

@@ -12,7 +12,7 @@ use wq::{DelayedWork, Workqueue};
 static PAGES: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let journal = Workqueue::ordered("journal").build()?;
     let urgent = Workqueue::percpu("urgent").highpri().build()?;
     let heavy = Workqueue::unbound("heavy").max_active(4).build()?;
@@ -20,9 +20,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The default queue: unbound, for anything.
     let sum = wq::spawn(async { 1 + 1 });
 
-    // An ordered queue runs one future to its end before it polls the next.
-    wq::spawn_on(&journal, append(1));
-    wq::spawn_on(&journal, append(2));
+    // An ordered queue runs one future to its end before it polls the next. Dropping a handle
+    // detaches its task.
+    drop(wq::spawn_on(&journal, append(1)));
+    drop(wq::spawn_on(&journal, append(2)));
 
     // Blocking is fine in a task, and so is a plain closure.
     let own = heavy.spawn(async { std::fs::read(std::env::current_exe()?) });

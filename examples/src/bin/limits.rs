@@ -41,11 +41,11 @@ impl Gauge {
 }
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     println!("suspended items: {} at a time", suspended(3).await?);
     println!("blocked items: {} at a time", blocked(3).await?);
     let (taken, given_back) = refused()?;
-    println!("a full queue took {taken} and gave {given_back} back");
+    println!("two active, four waiting: {taken} taken, {given_back} given back");
     match Workqueue::unbound("none").max_active(0).build() {
         Ok(_) => println!("a limit of zero was accepted"),
         Err(error) => println!("a limit of zero: {error}"),
@@ -54,39 +54,40 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Forty futures that sleep without a thread.
-async fn suspended(limit: usize) -> Result<usize, Box<dyn Error>> {
+async fn suspended(limit: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
     let gauge = Arc::new(Gauge::default());
     let queue = Workqueue::unbound("suspended").max_active(limit).build()?;
     for _ in 0..40 {
         let gauge = Arc::clone(&gauge);
-        queue.spawn(async move {
+        drop(queue.spawn(async move {
             gauge.enter();
             wq::time::sleep(Duration::from_millis(2)).await;
             gauge.leave();
-        });
+        }));
     }
     wq::flush(&queue).await?;
     Ok(gauge.most())
 }
 
 /// Forty closures that keep their threads.
-async fn blocked(limit: usize) -> Result<usize, Box<dyn Error>> {
+async fn blocked(limit: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
     let gauge = Arc::new(Gauge::default());
     let queue = Workqueue::unbound("blocked").max_active(limit).build()?;
     for _ in 0..40 {
         let gauge = Arc::clone(&gauge);
-        queue.spawn_fn(move || {
+        drop(queue.spawn_fn(move || {
             gauge.enter();
             thread::sleep(Duration::from_millis(2));
             gauge.leave();
-        });
+        }));
     }
     wq::flush(&queue).await?;
     Ok(gauge.most())
 }
 
-/// Offers ten futures that never end to a queue for four: what it cannot take comes back.
-fn refused() -> Result<(usize, usize), Box<dyn Error>> {
+/// Offers ten futures that never end to a queue where two are active and four may wait: what it
+/// cannot take comes back.
+fn refused() -> Result<(usize, usize), Box<dyn Error + Send + Sync>> {
     let queue = Workqueue::unbound("small")
         .max_active(2)
         .max_pending(4)

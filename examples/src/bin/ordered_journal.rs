@@ -21,7 +21,7 @@ const RECORDS: usize = 100;
 type Medium = Arc<Mutex<Vec<String>>>;
 
 #[wq::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let medium = Medium::default();
     let journal = Workqueue::ordered("journal").build()?;
     let writers = WRITERS.map(|name| {
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // The writers themselves run side by side on the default queue.
         wq::spawn(async move {
             for number in 0..RECORDS {
-                journal.spawn(record(Arc::clone(&medium), name, number));
+                drop(journal.spawn(record(Arc::clone(&medium), name, number)));
                 wq::yield_now().await;
             }
         })

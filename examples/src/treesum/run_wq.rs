@@ -13,7 +13,7 @@ use super::watch::Watch;
 
 /// Runs the job; `watch` keeps the calling thread until the end.
 pub(super) fn run(job: &Arc<Job>, watch: &mut Watch) -> Result<(), RunError> {
-    let system = System::builder().name("treesum").build()?;
+    let system = System::builder().name("sum").build()?;
     let body = system.default_queue().spawn(sum(Arc::clone(job)));
     watch.until_end(job);
     let ended = if job.wait_for_end(Watch::NOT_AT_ALL) {
@@ -41,14 +41,14 @@ async fn sum(job: Arc<Job>) -> Result<(), RunError> {
     ];
     for file in 0..job.files() {
         let (job, journal) = (Arc::clone(&job), journal.clone());
-        reads.spawn_fn(move || {
+        drop(reads.spawn_fn(move || {
             if let Some(reading) = job.read(file) {
                 let writer = Arc::clone(&job);
                 job.accept(reading, |entry| {
-                    journal.spawn_fn(move || writer.record(entry));
+                    drop(journal.spawn_fn(move || writer.record(entry)));
                 });
             }
-        });
+        }));
     }
     wq::flush(&reads).await?;
     wq::flush(&journal).await?;

@@ -22,7 +22,6 @@ pub type RunError = Box<dyn Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// wq, with blocking reads in tasks.
-    #[cfg(feature = "engine")]
     Wq,
     /// Tokio's multi-threaded runtime, with blocking reads in tasks.
     Tokio,
@@ -32,17 +31,12 @@ pub enum Runtime {
 
 impl Runtime {
     /// All, in the order of the tables.
-    #[cfg(feature = "engine")]
     pub const ALL: [Self; 3] = [Self::Wq, Self::Tokio, Self::TokioBlocking];
-    /// All, in the order of the tables.
-    #[cfg(not(feature = "engine"))]
-    pub const ALL: [Self; 2] = [Self::Tokio, Self::TokioBlocking];
 
     /// Its name in tables, in JSON and as an argument.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            #[cfg(feature = "engine")]
             Self::Wq => "wq",
             Self::Tokio => "tokio",
             Self::TokioBlocking => "tokio-blocking",
@@ -59,7 +53,6 @@ impl Runtime {
     #[must_use]
     pub fn source(self) -> &'static str {
         match self {
-            #[cfg(feature = "engine")]
             Self::Wq => include_str!("run_wq.rs"),
             Self::Tokio => include_str!("run_tokio_plain.rs"),
             Self::TokioBlocking => include_str!("run_tokio_blocking.rs"),
@@ -69,7 +62,6 @@ impl Runtime {
     /// Does the job; the calling thread keeps the watch.
     fn run(self, job: &Arc<Job>, watch: &mut Watch) -> Result<(), RunError> {
         match self {
-            #[cfg(feature = "engine")]
             Self::Wq => super::run_wq::run(job, watch),
             Self::Tokio => super::run_tokio_plain::run(job, watch),
             Self::TokioBlocking => super::run_tokio_blocking::run(job, watch),
@@ -109,7 +101,7 @@ pub struct Run {
     /// Threads of the process at most.
     pub threads: u64,
     /// Threads at most by the engine's own count, if it has one.
-    pub engine_threads: Option<u64>,
+    pub engine_threads: Option<usize>,
     /// Threads that a stuck read kept, by name.
     pub detached: Vec<String>,
     /// Why the journal is incomplete, if it is.

@@ -11,7 +11,7 @@ use super::heartbeat::Lateness;
 use super::report::short;
 
 /// The picture's size, in pixels.
-const SIZE: (f64, f64) = (960.0, 560.0);
+const SIZE: (f64, f64) = (960.0, 572.0);
 
 /// The plot's own rectangle within it: left, top, right, bottom.
 const PLOT: (f64, f64, f64, f64) = (80.0, 60.0, 936.0, 390.0);

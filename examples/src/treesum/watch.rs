@@ -25,7 +25,7 @@ pub struct Watch {
     /// Goes before the bar: which runtime and which round.
     pub label: String,
     /// Threads at most by the engine's own count, if it has one.
-    pub engine_threads: Option<u64>,
+    pub engine_threads: Option<usize>,
     /// Threads that a stuck read kept, by name.
     pub detached: Vec<String>,
 }
@@ -61,7 +61,7 @@ impl Watch {
     }
 
     /// Notes the engine's own count of threads.
-    pub fn note_engine(&mut self, threads_peak: u64) {
+    pub fn note_engine(&mut self, threads_peak: usize) {
         self.engine_threads = Some(threads_peak);
     }
 
