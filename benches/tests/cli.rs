@@ -36,7 +36,7 @@ fn a_short_run_gives_table_json_and_svg() {
         "--rounds",
         "3",
         "--runtimes",
-        "tokio-ct,async-executor,bare",
+        "wq,tokio-ct,async-executor,bare",
         "--json",
         json.to_str().expect("the path is text"),
         "--svg",
@@ -61,7 +61,7 @@ fn a_short_run_gives_table_json_and_svg() {
     let value: Value = serde_json::from_str(&value).expect("it is JSON");
     let rows = value["rows"].as_array().expect("rows are a list");
     let names: Vec<_> = rows.iter().map(|row| row["runtime"].as_str()).collect();
-    let expected = ["tokio-mt", "tokio-ct", "async-executor", "bare"];
+    let expected = ["wq", "tokio-mt", "tokio-ct", "async-executor", "bare"];
     assert_eq!(
         names,
         expected.map(Some),
@@ -77,6 +77,32 @@ fn a_short_run_gives_table_json_and_svg() {
     }
     let picture = fs::read_to_string(&svg).expect("the picture is written");
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+}
+
+/// wq runs every case to its end and keeps the promises that the cases check: order, limit, and
+/// that a flush has waited for all.
+#[test]
+fn wq_runs_every_case() {
+    let json = scratch("every-case.json");
+    let path = json.to_str().expect("the path is text");
+    let args = [
+        "--quick",
+        "--rounds",
+        "3",
+        "--runtimes",
+        "wq",
+        "--paired-base",
+        "wq",
+    ];
+    let output = run(&[&args[..], &["--json", path]].concat());
+    assert!(output.status.success(), "{}", text(&output));
+    let value = fs::read_to_string(&json).expect("the JSON is written");
+    let value: Value = serde_json::from_str(&value).expect("it is JSON");
+    let rows = value["rows"].as_array().expect("rows are a list");
+    let list = text(&run(&["--list"]));
+    let cases = list.lines().skip(1).take_while(|line| !line.is_empty());
+    let with_runtime = cases.filter(|line| !line.contains(" floor ")).count();
+    assert_eq!(rows.len(), with_runtime, "{}", text(&output));
 }
 
 /// Lateness rows carry percentiles; marked blocking is measured where it makes a difference.

@@ -22,9 +22,8 @@ use tokio::sync::Notify;
 use crate::harness::child::Bench;
 use crate::runtime::{
     AsyncExecutor, Runtime, RuntimeId, Smol, TokioBlocking, TokioCt, TokioMt, TokioPinned,
+    WqBlockOn, WqRun,
 };
-#[cfg(feature = "wq-engine")]
-use crate::runtime::{WqBlockOn, WqRun};
 
 /// One thing to measure.
 pub(crate) struct Case {
@@ -127,7 +126,6 @@ impl Case {
         match id {
             RuntimeId::Bare => matches!(self.suits, Suits::Bare),
             RuntimeId::TokioBlocking => matches!(self.suits, Suits::Blocking),
-            #[cfg(feature = "wq-engine")]
             RuntimeId::WqBlockOn => matches!(self.suits, Suits::Roots),
             _ => !matches!(self.suits, Suits::Bare),
         }
@@ -151,9 +149,7 @@ macro_rules! case {
             summary: $summary,
             suits: Suits::$suits,
             run: |id, bench| match id {
-                #[cfg(feature = "wq-engine")]
                 RuntimeId::Wq => $function(WqRun::start(), bench),
-                #[cfg(feature = "wq-engine")]
                 RuntimeId::WqBlockOn => $function(WqBlockOn::start(), bench),
                 RuntimeId::TokioMt => $function(TokioMt::start(), bench),
                 RuntimeId::TokioPinned => $function(TokioPinned::start(), bench),

@@ -7,7 +7,6 @@
 
 mod smol_family;
 mod tokio_family;
-#[cfg(feature = "wq-engine")]
 mod wq_family;
 
 use std::fmt;
@@ -17,7 +16,6 @@ use std::time::Instant;
 
 pub(crate) use smol_family::{AsyncExecutor, Smol};
 pub(crate) use tokio_family::{TokioBlocking, TokioCt, TokioMt, TokioPinned};
-#[cfg(feature = "wq-engine")]
 pub(crate) use wq_family::{WqBlockOn, WqRun};
 
 /// Threads of a runtime that takes a number; the size of the machine the goals were set on.
@@ -115,10 +113,8 @@ pub(crate) trait Group: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RuntimeId {
     /// wq, one default configuration; a program's root is `System::run`.
-    #[cfg(feature = "wq-engine")]
     Wq,
     /// The same System; a program's root is `System::block_on`.
-    #[cfg(feature = "wq-engine")]
     WqBlockOn,
     /// tokio `multi_thread`, the usual base of the ratios.
     TokioMt,
@@ -139,9 +135,7 @@ pub(crate) enum RuntimeId {
 impl RuntimeId {
     /// All, in the order of tables.
     pub(crate) const ALL: &[Self] = &[
-        #[cfg(feature = "wq-engine")]
         Self::Wq,
-        #[cfg(feature = "wq-engine")]
         Self::WqBlockOn,
         Self::TokioMt,
         Self::TokioPinned,
@@ -155,9 +149,7 @@ impl RuntimeId {
     /// The name on the command line, in tables and in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            #[cfg(feature = "wq-engine")]
             Self::Wq => "wq",
-            #[cfg(feature = "wq-engine")]
             Self::WqBlockOn => "wq-block_on",
             Self::TokioMt => "tokio-mt",
             Self::TokioPinned => "tokio-mt-pinned",
@@ -172,9 +164,7 @@ impl RuntimeId {
     /// One sentence for `--list`.
     pub(crate) fn summary(self) -> &'static str {
         match self {
-            #[cfg(feature = "wq-engine")]
             Self::Wq => "one System with 2 lanes, all defaults; the root is System::run",
-            #[cfg(feature = "wq-engine")]
             Self::WqBlockOn => "the same; the root is System::block_on",
             Self::TokioMt => "tokio multi_thread, 2 workers",
             Self::TokioPinned => "the same, workers pinned by on_thread_start",
