@@ -32,6 +32,19 @@ pub(crate) use self::platform::{
     set_timer_slack_ns, thread_cpu_time,
 };
 
+/// The monotonic clock, for deadlines.
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Starts a detached thread.
+pub(crate) fn spawn_thread(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(body).map(drop)
+}
+
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
 /// number; the calls on affinity, nice value and CPU time take it for the calling thread.
 pub(crate) type Tid = i32;
