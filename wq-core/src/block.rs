@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::current::Current;
+use crate::os;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
 use crate::spin::Spin;
@@ -142,7 +143,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 /// As [`block_on`], but gives up after `limit`.
 pub(crate) fn block_on_timeout<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
     // A limit beyond the clock's range is no limit.
-    drive(future, Instant::now().checked_add(limit))
+    drive(future, os::now().checked_add(limit))
 }
 
 /// The wait.
@@ -156,7 +157,7 @@ fn drive<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
         {
             break Some(output);
         }
-        let limit = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        let limit = deadline.map(|d| d.saturating_duration_since(os::now()));
         if limit.is_some_and(|l| l.is_zero()) {
             break None;
         }

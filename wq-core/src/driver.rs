@@ -53,7 +53,7 @@ pub fn current_queue() -> Queue {
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.
 pub fn now() -> Instant {
-    Instant::now()
+    crate::os::now()
 }
 
 /// Timers that live as long as the process and are never stopped, with a thread of their own that

@@ -33,6 +33,8 @@ engine! {
     mod system;
     mod task;
     mod topology;
+    #[cfg(test)]
+    mod sim;
     mod work;
     mod worker;
     #[doc(hidden)]

@@ -21,16 +21,44 @@ use self::linux as platform;
 #[cfg(not(all(target_os = "linux", not(wq_portable))))]
 use self::other as platform;
 
+/// The same calls for the threads of a virtual machine.
+#[cfg(test)]
+mod virt;
+
 #[cfg_attr(
     not(test),
     expect(unused_imports, reason = "the engine that calls these is to come")
 )]
 pub(crate) use self::platform::{
-    ThreadProbe, block_all_signals, cgroup_cpu_quota, current_cpu, enter_idle_class, futex_wait,
-    futex_wake, get_affinity, get_nice, gettid, membarrier, membarrier_register, monotonic_ns,
-    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, set_thread_name,
-    set_timer_slack_ns, thread_cpu_time,
+    block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, membarrier, membarrier_register,
+    set_thread_name, set_timer_slack_ns,
 };
+#[cfg(not(test))]
+pub(crate) use self::platform::{
+    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
+    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
+};
+#[cfg(test)]
+pub(crate) use self::virt::{
+    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
+    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, spawn_thread,
+    thread_cpu_time,
+};
+
+/// The monotonic clock, for deadlines.
+#[cfg(not(test))]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Starts a detached thread.
+#[cfg(not(test))]
+pub(crate) fn spawn_thread(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(body).map(drop)
+}
 
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
 /// number; the calls on affinity, nice value and CPU time take it for the calling thread.

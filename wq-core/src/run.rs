@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use crate::current::Current;
 use crate::entry::Entry;
@@ -76,7 +75,7 @@ fn become_spare(current: &Current) {
 fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
     let (pool, worker) = (&current.pool, &current.worker);
     let view_of = |slot: u32| pool.lanes()[slot as usize].view();
-    let since = Instant::now();
+    let since = os::now();
     loop {
         match worker.assignment.look(worker.id, view_of) {
             Offer::Lane(slot, token) => {
@@ -219,7 +218,7 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
 
 /// The sleep itself, the announcement made. False: the lane was given up.
 fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
-    let since = Instant::now();
+    let since = os::now();
     loop {
         if lane.has_work() || current.system.is_stopped() {
             // If a waker was faster its token stays for the next sleep, which returns at once.

@@ -28,9 +28,9 @@ pub(crate) fn start(system: &Arc<SystemInner>) -> io::Result<()> {
 /// Starts one service thread.
 fn spawn(system: &Arc<SystemInner>, name: &str, body: fn(&Arc<SystemInner>)) -> io::Result<()> {
     let served = Arc::clone(system);
-    let thread = std::thread::Builder::new().name(format!("{}/{name}", system.tag));
+    let name = format!("{}/{name}", system.tag);
     system.note_thread();
-    let spawned = thread.spawn(move || {
+    let spawned = os::spawn_thread(name, move || {
         be_service_thread();
         body(&served);
         served.note_thread_gone();

@@ -20,9 +20,11 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::proto::park::Parker;
 
 pub use self::clock::{Clock, VirtualClock};
 use self::fire::ArmErrorKind;
@@ -53,7 +55,7 @@ pub struct Timers {
     /// Everything that changes.
     state: Mutex<State>,
     /// Where the service thread sleeps.
-    rouse: Condvar,
+    rouse: Parker,
     /// Copy of [`State::stopped`] for those who don't want the lock.
     stopped: StopFlag,
     /// Timers fired.
@@ -96,7 +98,7 @@ impl Timers {
             start: clock.now(),
             clock,
             state: Mutex::new(state),
-            rouse: Condvar::new(),
+            rouse: Parker::new(),
             stopped: StopFlag::default(),
             fired: Counter::default(),
             panicked: Counter::default(),
@@ -127,7 +129,7 @@ impl Timers {
         }
         drop(state);
         if rouse {
-            self.rouse.notify_one();
+            self.rouse.unpark();
         }
         armed.map_err(|fire| ArmError::new(fire, ArmErrorKind::Full))
     }
@@ -208,7 +210,7 @@ impl Timers {
         let state = self.lock();
         clock.advance(by);
         drop(state);
-        self.rouse.notify_one();
+        self.rouse.unpark();
     }
 
     /// Ends everything: refuses to arm from now on, has [`run`](Self::run) return, and hands over
@@ -222,7 +224,7 @@ impl Timers {
         self.stopped.set();
         let unfired = state.wheel.drain();
         drop(state);
-        self.rouse.notify_one();
+        self.rouse.unpark();
         unfired
     }
 
@@ -290,17 +292,14 @@ impl Timers {
     fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, now_ns: u64) -> MutexGuard<'a, State> {
         let until_ns = state.wheel.next_deadline();
         state.asleep_until_ns = until_ns.unwrap_or(u64::MAX);
-        let mut state = match (until_ns, &self.clock) {
+        drop(state);
+        self.rouse.park(match (until_ns, &self.clock) {
             (Some(until_ns), Clock::Real) => {
-                let pause = Duration::from_nanos(until_ns.saturating_sub(now_ns));
-                let woken = self.rouse.wait_timeout(state, pause);
-                woken.unwrap_or_else(PoisonError::into_inner).0
+                Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
             }
-            (None, _) | (_, Clock::Virtual(_)) => self
-                .rouse
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner),
-        };
+            (None, _) | (_, Clock::Virtual(_)) => None,
+        });
+        let mut state = self.lock();
         state.asleep_until_ns = AWAKE;
         state
     }

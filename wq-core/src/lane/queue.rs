@@ -5,9 +5,6 @@ use crate::list::List;
 use crate::policy::{LaneClock, Sample, ServiceOrder, Share, Source, Waiting};
 use crate::proto::inbox::Inbox;
 
-/// The inbox is emptied at least every this many pops, so that a busy lane hears the world.
-const INBOX_EVERY: u64 = 8;
-
 /// Most entries that are walked over or given away at once, so that sections stay short.
 const MOST_GIVEN: usize = 512;
 
@@ -82,7 +79,8 @@ impl LaneQueue {
     #[inline]
     pub(crate) fn next(&mut self, inbox: &Inbox) -> Option<Entry> {
         self.pops = self.pops.wrapping_add(1);
-        if !inbox.is_empty() && (self.pops % INBOX_EVERY == 0 || self.len() == 0) {
+        let listens = self.clock.listens(self.pops) || self.len() == 0;
+        if listens && !inbox.is_empty() {
             self.take_in(inbox);
         }
         let mut waiting = self.waiting();

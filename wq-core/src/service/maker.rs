@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::policy;
+use crate::{os, policy};
 use crate::pool::{MAX_POOL_WORKERS, Pool};
 use crate::run;
 use crate::system::{CpuRecord, SystemInner};
@@ -136,9 +136,7 @@ fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
     system.note_thread();
     let (its_system, its_pool, its_record) =
         (Arc::clone(system), Arc::clone(pool), Arc::clone(&record));
-    let spawned = std::thread::Builder::new()
-        .name(name)
-        .spawn(move || run::worker_main(its_system, its_pool, its_record));
+    let spawned = os::spawn_thread(name, move || run::worker_main(its_system, its_pool, its_record));
     if let Err(error) = spawned {
         pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
         pool.wanted.fetch_sub(1, Ordering::Relaxed);
@@ -159,7 +157,7 @@ fn watch_cpu(system: &Arc<SystemInner>, cpu: usize) {
     let served = Arc::clone(system);
     let name = format!("{}/spot:{cpu}", system.tag);
     system.note_thread();
-    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+    let spawned = os::spawn_thread(name, move || {
         let record = &served.cpus[served.ordinal(cpu)];
         spotter::run(&served, record);
         served.note_thread_gone();

@@ -42,12 +42,14 @@ pub struct SystemBuilder {
     cpus: Option<String>,
     workers: Option<usize>,
     keep_alive: Duration,
+    /// The machine, if it is not to be looked at.
+    topology: Option<Topology>,
 }
 
 impl SystemBuilder {
     /// The defaults: all CPUs that the process may use.
     pub(super) fn new() -> SystemBuilder {
-        SystemBuilder { tag: "wq".to_owned(), cpus: None, workers: None, keep_alive: KEEP_ALIVE }
+        SystemBuilder { tag: "wq".to_owned(), cpus: None, workers: None, keep_alive: KEEP_ALIVE, topology: None }
     }
 
     /// What the names of its threads begin with, at most 5 bytes; default `wq`. Tells several
@@ -79,13 +81,20 @@ impl SystemBuilder {
         self
     }
 
+    /// Has the System believe in this machine.
+    #[cfg(test)]
+    pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
+        self.topology = Some(topology);
+        self
+    }
+
     /// Makes the System and its service threads.
     ///
     /// # Errors
     /// A [`BuildError`] that names every field that cannot be used, or says that the machine
     /// refused a thread.
-    pub fn build(self) -> Result<System, BuildError> {
-        let topology = Topology::detect();
+    pub fn build(mut self) -> Result<System, BuildError> {
+        let topology = self.topology.take().unwrap_or_else(Topology::detect);
         let mut complaints = Complaints::new();
         check_name(&mut complaints, &self.tag, MAX_TAG);
         if self.workers == Some(0) {

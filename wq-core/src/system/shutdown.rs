@@ -6,14 +6,14 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::queue::flush::WaitFor;
 use crate::queue::{CLOSED, QueueRef};
 use crate::timer::Fire;
-use crate::{block, registry, route};
+use crate::{block, os, registry, route};
 
 use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
 
@@ -62,7 +62,7 @@ impl SystemInner {
         self.close_all();
         let system = Arc::clone(self);
         let name = format!("{}/shutdown", self.tag);
-        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        let spawned = os::spawn_thread(name, move || {
             system.shutdown_here(grace);
         });
         if spawned.is_err() {
@@ -74,12 +74,12 @@ impl SystemInner {
 
     /// The steps.
     fn shutdown_here(self: &Arc<Self>, grace: Duration) -> ShutdownReport {
-        let deadline = Instant::now().checked_add(grace);
+        let deadline = os::now().checked_add(grace);
         self.close_all();
         let timers = self.take_timers_back();
         let mut all_ended = true;
         for queue in &self.all_queues().0 {
-            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            let left = deadline.map(|d| d.saturating_duration_since(os::now()));
             all_ended &= wait_until_empty(*queue, left.unwrap_or(Duration::MAX));
         }
         if !all_ended {
@@ -134,9 +134,9 @@ impl SystemInner {
             }
         }
         registry::wake_all(self.id);
-        let deadline = Instant::now() + DROP_TIME;
+        let deadline = os::now() + DROP_TIME;
         for queue in &self.all_queues().0 {
-            wait_until_empty(*queue, deadline.saturating_duration_since(Instant::now()));
+            wait_until_empty(*queue, deadline.saturating_duration_since(os::now()));
         }
     }
 
@@ -179,10 +179,10 @@ impl SystemInner {
 
     /// Waits until all threads but the stuck ones have left.
     fn wait_for_threads(&self, stuck: u32) {
-        let deadline = Instant::now() + LEAVE_TIME;
+        let deadline = os::now() + LEAVE_TIME;
         // Acquire: pairs with the Release in `note_thread_gone`.
-        while self.threads.load(Ordering::Acquire) > stuck && Instant::now() < deadline {
-            std::thread::yield_now();
+        while self.threads.load(Ordering::Acquire) > stuck && os::now() < deadline {
+            os::sched_yield();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::proto::state::{Request, Requested};
 use crate::queue::DRAINING;
@@ -157,7 +157,7 @@ impl DelayedInner {
         }
         let timers = Arc::clone(&queue.0.system.timers);
         let fire: Arc<dyn OnTimer> = Arc::new(Expiry { item: Arc::clone(self), request });
-        let now = Instant::now();
+        let now = crate::os::now();
         let deadline = now.checked_add(delay.min(FAR)).unwrap_or(now);
         match timers.arm(deadline, Fire::Call(fire)) {
             Ok(key) => {

@@ -1,0 +1,3 @@
+//! The timelines of the kernel's documentation, and the engine's promises under random load.
+
+mod timelines;
