@@ -105,12 +105,6 @@ impl Meta {
     pub(crate) fn lane(&self) -> usize {
         usize::from(self.lane.load(Ordering::Relaxed))
     }
-
-    /// Sets the lane at acceptance.
-    pub(crate) fn set_lane(&self, lane: usize) {
-        // The number of lanes is bounded by the CPU set's 1024.
-        self.lane.store(lane as u16, Ordering::Relaxed);
-    }
 }
 
 /// An item that waits for a worker.

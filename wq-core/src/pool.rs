@@ -52,10 +52,8 @@ pub(crate) struct Pool {
     pub(crate) wanted: AtomicU32,
     /// The maker has this pool on its list.
     pub(crate) managing: AtomicBool,
-    /// Size of the next batch of workers.
-    pub(crate) batch: AtomicU32,
-    /// Lanes whose owner sleeps, a bit each; a hint.
-    parked: Box<[CachePadded<AtomicU64>]>,
+    /// Lanes that nobody runs (vacant, or the owner sleeps), a bit each; a hint.
+    unused: Box<[CachePadded<AtomicU64>]>,
     /// Numbers the workers for their names.
     pub(crate) next_serial: AtomicU32,
 }
@@ -72,7 +70,8 @@ impl Pool {
         let percpu = attrs.percpu;
         let lanes: Box<[Lane]> =
             cpus.enumerate().map(|(n, cpu)| Lane::new(first + n, cpu, percpu)).collect();
-        let words = lanes.len().div_ceil(64);
+        let nr_lanes = lanes.len();
+        let words = nr_lanes.div_ceil(64);
         Pool {
             id,
             family,
@@ -83,8 +82,7 @@ impl Pool {
             nr_idle: AtomicU32::new(0),
             wanted: AtomicU32::new(0),
             managing: AtomicBool::new(false),
-            batch: AtomicU32::new(1),
-            parked: (0..words).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
+            unused: (0..words).map(|word| all_unused(nr_lanes - word * 64)).collect(),
             next_serial: AtomicU32::new(0),
         }
     }
@@ -114,22 +112,22 @@ impl Pool {
         self.attrs.percpu
     }
 
-    /// Notes that a lane's owner is about to sleep.
-    pub(crate) fn note_parked(&self, slot: usize) {
+    /// Notes that nobody runs a lane: its owner is about to sleep, or gives it up.
+    pub(crate) fn note_unused(&self, slot: usize) {
         // Relaxed: a hint; the owner word decides.
-        self.parked[slot / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
+        self.unused[slot / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
     }
 
-    /// Notes that it no longer sleeps.
-    pub(crate) fn note_unparked(&self, slot: usize) {
+    /// Notes that somebody runs a lane.
+    pub(crate) fn note_used(&self, slot: usize) {
         // Relaxed: as above.
-        self.parked[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
+        self.unused[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 
-    /// A lane whose owner seems to sleep, other than `not`.
+    /// A lane other than `not` that nobody runs, as far as the hints tell.
     #[inline]
-    pub(crate) fn parked_lane(&self, not: usize) -> Option<&Lane> {
-        for (word, bits) in self.parked.iter().enumerate() {
+    pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
+        for (word, bits) in self.unused.iter().enumerate() {
             // Relaxed: as above.
             let mut bits = bits.load(Ordering::Relaxed);
             if word == not / 64 {
@@ -142,13 +140,14 @@ impl Pool {
         None
     }
 
-    /// A lane other than `not` that nobody runs: its owner sleeps, or it has none yet.
-    pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
-        self.parked_lane(not).or_else(|| {
-            self.lanes.iter().enumerate().find_map(|(slot, lane)| {
-                (slot != not && lane.view().is_vacant()).then_some(lane)
-            })
-        })
+    /// Whether somebody runs a lane other than `not`, as far as the hints tell.
+    pub(crate) fn others_run(&self, not: usize) -> bool {
+        // Relaxed: as above.
+        let unused: u32 =
+            self.unused.iter().map(|bits| bits.load(Ordering::Relaxed).count_ones()).sum();
+        // Relaxed: as above.
+        let own = self.unused[not / 64].load(Ordering::Relaxed) >> (not % 64) & 1;
+        (unused - (own as u32).min(unused)) as usize + 1 < self.lanes.len()
     }
 
     /// The snapshot that the predicates decide on.
@@ -172,4 +171,10 @@ impl Pool {
     pub(crate) fn floats(&self) -> bool {
         !self.attrs.percpu && self.attrs.cpus.count() > 1
     }
+}
+
+/// The hint word of up to 64 of `lanes` lanes that nobody runs.
+fn all_unused(lanes: usize) -> CachePadded<AtomicU64> {
+    let bits = if lanes >= 64 { u64::MAX } else { (1 << lanes) - 1 };
+    CachePadded::new(AtomicU64::new(bits))
 }

@@ -108,6 +108,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
 fn hold(current: &Current, slot: usize, token: Token) {
     let lane = &current.pool.lanes()[slot];
     let holder = Holder { mark: &current.worker.mark, token };
+    current.pool.note_used(slot);
     widen_mask(current);
     let mut ended: Option<Ended> = None;
     let mut items = 0u32;
@@ -205,9 +206,9 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
     if !lane.owner.announce_park(holder.token) {
         return true;
     }
-    current.pool.note_parked(slot);
+    current.pool.note_unused(slot);
     let kept = sleep_announced(current, lane, holder.token);
-    current.pool.note_unparked(slot);
+    current.pool.note_used(slot);
     if kept {
         // Idleness is no item's cost.
         lane.section(holder, |queue| queue.forget_gap());

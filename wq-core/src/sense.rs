@@ -183,8 +183,10 @@ impl SystemInner {
 
     /// Before a wake-up: has the sleeping worker start on the lane's CPU. It widens its mask
     /// again as its first act, so that what user code starts may use all of the pool's CPUs.
+    /// A lone runner needs no place: the kernel knows better which CPU is free, and whether the
+    /// one who wakes it is about to sleep.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
-        if !pool.floats() {
+        if !pool.floats() || !pool.others_run(pool.slot_of(lane)) {
             return;
         }
         if let Some(tid) = worker.tid() {

@@ -1,7 +1,7 @@
 //! The thread maker: the manager role of all pools, and the digger of graves.
 //!
-//! A pool that finds no spare marks itself and wakes this thread, which makes one worker, or two,
-//! four, .. while all that it made are taken at once. Refused by the machine, it backs off and
+//! A pool that finds no spare marks itself and wakes this thread, which makes a worker for each
+//! lane that stands still and one in reserve. Refused by the machine, it backs off and
 //! tries again until the need is gone; items with a lane go on meanwhile.
 
 use std::io;
@@ -22,8 +22,6 @@ const COOLDOWN: Duration = Duration::from_secs(1);
 const AT_BOUND: Duration = Duration::from_millis(100);
 /// A grave that somebody still looks into is tried again after this.
 const GRAVE_RETRY: Duration = Duration::from_millis(1);
-/// Most workers made at one request.
-const MAX_BATCH: u32 = 8;
 
 /// How the maker's round went.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,28 +63,27 @@ fn round(system: &Arc<SystemInner>) -> Round {
     if system.has_graves() { worst.max(Round::Graves) } else { worst }
 }
 
-/// Makes workers for a pool that asked.
+/// Makes the workers that a pool needs: one for each lane that stands still, and a reserve of one.
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
-    // Relaxed: policy counts; this thread alone raises `nr_workers`.
-    let batch = pool.batch.load(Ordering::Relaxed);
-    // From here on a new request counts as new.
+    // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
-    let idle = pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
-    if idle >= batch {
-        return Round::Done;
-    }
-    for made in idle..batch {
+    let stalled = pool.lanes().iter().filter(|lane| lane.has_work() && !lane.view().is_running());
+    let needed = stalled.count() as u32 + 1;
+    // Relaxed: policy counts; this thread alone raises `nr_workers` and `wanted`.
+    let coming = || {
+        pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed)
+    };
+    let mut made = 0;
+    while coming() < needed && made < needed {
         let round = make_one(system, pool);
         if round != Round::Done {
             if policy::need_to_create_worker(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
             }
-            return if made == 0 { round } else { Round::Done };
+            return round;
         }
+        made += 1;
     }
-    // All were needed at once: the next batch is larger.
-    let next = if idle == 0 { (batch * 2).min(MAX_BATCH) } else { (batch / 2).max(1) };
-    pool.batch.store(next, Ordering::Relaxed);
     Round::Done
 }
 

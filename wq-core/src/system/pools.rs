@@ -83,10 +83,4 @@ impl SystemInner {
         pools.push(Arc::clone(&pool));
         Ok(pool)
     }
-
-    /// Threads of all pools.
-    pub(crate) fn nr_workers(&self) -> u32 {
-        // Relaxed: a count for people.
-        self.lock_pools().iter().map(|p| p.nr_workers.load(Ordering::Relaxed)).sum()
-    }
 }

@@ -58,7 +58,6 @@ enum Held<T> {
 ///
 /// # Cancellation
 /// Dropping the handle, or a future that awaits it, stops neither the task nor anything else.
-#[must_use = "dropping a handle detaches the task; say so with `drop`, or await it"]
 pub struct JoinHandle<T> {
     held: Mutex<Held<T>>,
     /// The task's metadata; valid while the cell's handle lives.
