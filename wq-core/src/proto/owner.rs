@@ -300,7 +300,7 @@ impl Owner {
     /// On true the caller must look for waiting work once more.
     pub(crate) fn announce_blocking(&self, token: Token) -> bool {
         // Release: a taker skips the fence of `revoke` for a declared block, so this publishes
-        // the owner's last section; pairs with the Acquire in `revoke`.
+        // the owner's last section; pairs with the Acquire in `hold` and in `enter`.
         let declared = self.change(token.low(), token.low() | BLOCKING, Ordering::Release);
         // SeqCst: the declaration before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);

@@ -57,10 +57,10 @@ impl Owner {
     fn spoil(&self, seen: OwnerView, victim: Option<&Mark>) -> Result<Revoked<'_>, Refused> {
         let lent = (seen.0 & !REVOKED).wrapping_add(EPOCH_ONE);
         let spoiled = lent | REVOKED;
-        // Acquire: pairs with the Release of whoever wrote the word (a blocker, a leaver, a
-        // giver-back). Release is not needed: nobody reads data through a spoiled word.
+        // Relaxed: an exchange continues the release of whoever wrote the word (a blocker, a
+        // giver-back); `hold`, or the new owner's `enter`, acquires it.
         self.0
-            .compare_exchange(seen.0, spoiled, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(seen.0, spoiled, Ordering::Relaxed, Ordering::Relaxed)
             .map_err(|_| Refused::Changed)?;
         let revoked = Revoked {
             owner: self,
@@ -134,14 +134,14 @@ impl<'a> Revoked<'a> {
     /// was lost.
     pub(crate) fn hold(self) -> Option<Held<'a>> {
         let spoiled = self.lent.0 | REVOKED;
-        // Relaxed: what the queue's last user did is visible since the look at the mark, or
-        // since the claim; the word only has to be still ours.
+        // Acquire: pairs with the Release in `announce_blocking`, after which the mark was not
+        // looked at, and with that of an earlier holder.
         self.owner
             .0
             .compare_exchange(
                 spoiled,
                 spoiled | STEALING,
-                Ordering::Relaxed,
+                Ordering::Acquire,
                 Ordering::Relaxed,
             )
             .is_ok()

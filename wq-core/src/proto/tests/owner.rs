@@ -1,10 +1,11 @@
 //! Models of lane ownership: sections, take-over, theft, frozen takers.
 
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::thread;
 
 use super::{Guarded, race};
 use crate::proto::owner::taking::Revoked;
-use crate::proto::owner::{Mark, Owner, Refused, Token, WorkerId};
+use crate::proto::owner::{Mark, Owner, OwnerView, Refused, Token, WorkerId};
 use crate::sync::spin_hint;
 
 /// The worker that holds the lane when a model begins.
@@ -365,20 +366,21 @@ fn block_once(lane: &Lane) -> usize {
     usize::from(kept)
 }
 
-/// Claims the lane if its block is declared; such a claim is never refused as busy.
-fn claim_blocked(lane: &Lane) -> Option<Revoked<'_>> {
-    let seen = lane.owner.view();
+/// Claims a lane whose block was seen declared; such a claim is never refused as busy.
+fn claim_blocked(lane: &Lane, seen: OwnerView) -> Option<Revoked<'_>> {
     if !seen.is_blocking() {
         return None;
     }
-    let claim = lane.owner.revoke(seen, Some(&lane.marks[VICTIM as usize]));
+    let mark = &lane.marks[VICTIM as usize];
+    let claim = lane.owner.revoke(seen, Some(mark));
     assert_ne!(claim.as_ref().err(), Some(&Refused::Busy));
     claim.ok()
 }
 
-/// Takes the lane if its block is declared; how many items were pushed.
-fn take_blocked(lane: &Lane) -> usize {
-    let Some(token) = claim_blocked(lane).and_then(|claim| claim.hand_over(SECOND)) else {
+/// Takes a lane whose block was seen declared; how many items were pushed.
+fn take_blocked(lane: &Lane, seen: OwnerView) -> usize {
+    let claim = claim_blocked(lane, seen);
+    let Some(token) = claim.and_then(|claim| claim.hand_over(SECOND)) else {
         return 0;
     };
     assert!(lane.section(SECOND, token), "the successor holds the lane");
@@ -391,7 +393,7 @@ fn take_blocked(lane: &Lane) -> usize {
 fn loom_end_of_a_block_races_the_taker() {
     race::<Lane, usize, _>(
         Lane::held,
-        [block_once, take_blocked],
+        [block_once, |lane| take_blocked(lane, lane.owner.view())],
         |lane, [kept, taken]| {
             assert_eq!(kept + taken, 1, "the lane has one owner");
             assert_eq!(lane.total(), 2);
@@ -406,7 +408,7 @@ fn loom_end_of_a_block_passes_a_frozen_taker() {
     race::<Lane, usize, _>(
         Lane::held,
         [block_once, |lane| {
-            drop(claim_blocked(lane));
+            drop(claim_blocked(lane, lane.owner.view()));
             0
         }],
         |lane, [kept, _]| {
@@ -416,8 +418,9 @@ fn loom_end_of_a_block_passes_a_frozen_taker() {
     );
 }
 
-/// Goal: a taker that looked during one block and claims during the next sees the sections in
-/// between. Method: the owner blocks, works, and blocks again, all in the same word values.
+/// Goal: a holder that looked during one block and claims during the next sees the sections in
+/// between. Method: the owner blocks, works, and blocks again, all in the same word values; the
+/// holder uses the queue itself.
 #[test]
 fn loom_second_block_shows_the_sections_before_it() {
     race::<Lane, usize, _>(
@@ -430,7 +433,19 @@ fn loom_second_block_shows_the_sections_before_it() {
                 }
                 1 + kept
             },
-            take_blocked,
+            |lane| {
+                let seen = lane.owner.view();
+                // Loom would not by itself let the owner go on between look and claim: see
+                // `tests.rs`.
+                thread::yield_now();
+                let claim = claim_blocked(lane, seen);
+                let Some(held) = claim.and_then(|claim| claim.hold()) else {
+                    return 0;
+                };
+                lane.queue.write(|items| *items += 1);
+                held.hand_over(SECOND);
+                1
+            },
         ],
         |lane, [worked, taken]| assert_eq!(lane.total(), worked + taken),
     );
