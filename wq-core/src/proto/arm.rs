@@ -44,10 +44,4 @@ impl Armed {
         // Pairs with `asym::light` in `arm`.
         asym::heavy();
     }
-
-    /// Whether the spotter should be running.
-    pub(crate) fn is_armed(&self) -> bool {
-        // Relaxed: the wake-up synchronises.
-        self.0.load(Ordering::Relaxed) == ARMED
-    }
 }

@@ -86,11 +86,13 @@ mod modelled {
 
     /// Tells the light sides, then listens to them; among themselves heavy sides are full fences.
     pub(crate) fn heavy() {
+        // SeqCst: pairs with the fences in other threads' `heavy`; so does the last one.
         fence(Ordering::SeqCst);
         // Release, Acquire: pair with those in `light`, in the opposite order, so that at least
         // one of the two hears the other.
         HEAVY.fetch_add(1, Ordering::Release);
         LIGHT.fetch_add(1, Ordering::Acquire);
+        // SeqCst: pairs with the first one in `heavy`.
         fence(Ordering::SeqCst);
     }
 }

@@ -23,8 +23,6 @@ use crate::sync::spin_hint;
 
 use super::asym;
 
-pub(crate) use taking::Refused;
-
 /// Number of a worker within its System; 0 stands for nobody.
 pub(crate) type WorkerId = u32;
 
@@ -106,22 +104,12 @@ pub(crate) struct Token(u64);
 impl Token {
     /// The token of `worker` for a change of hands with number `epoch`.
     pub(crate) fn new(epoch: u64, worker: WorkerId) -> Token {
-        Token(epoch * EPOCH_ONE | u64::from(worker))
+        Token((epoch * EPOCH_ONE) | u64::from(worker))
     }
 
     /// The number of the change of hands that made this token.
     pub(crate) fn epoch(self) -> u64 {
         self.0 / EPOCH_ONE
-    }
-
-    /// The token as one word, for an assignment; never 0.
-    pub(crate) fn to_raw(self) -> u64 {
-        self.0
-    }
-
-    /// The reverse of [`Token::to_raw`]; `None` for 0.
-    pub(crate) fn from_raw(raw: u64) -> Option<Token> {
-        (raw != 0).then_some(Token(raw))
     }
 
     /// The lower half of the word while the bearer runs items.
@@ -163,6 +151,15 @@ impl Mark {
         // Acquire: pairs with the Release in `leave`.
         self.0.load(Ordering::Acquire) != 0
     }
+}
+
+/// Why a lane was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// The word is no longer the one that the caller saw.
+    Changed,
+    /// The victim is inside a section; try again later, never wait for it.
+    Busy,
 }
 
 /// The owner word of one lane.
@@ -243,7 +240,7 @@ impl Owner {
         self.0.load(Ordering::Relaxed) & LOW == token.low() | PARKED
     }
 
-    /// The word as seen by one who has just published work for this lane.
+    /// The word as seen by one who has published work for this lane.
     #[inline]
     pub(crate) fn notice(&self) -> OwnerView {
         // SeqCst: the publication before the look; pairs with the fence in `announce_park`,
@@ -300,7 +297,7 @@ impl Owner {
     /// On true the caller must look for waiting work once more.
     pub(crate) fn announce_blocking(&self, token: Token) -> bool {
         // Release: a taker skips the fence of `revoke` for a declared block, so this publishes
-        // the owner's last section; pairs with the Acquire in `revoke`.
+        // the owner's last section; pairs with the Acquire in `hold` and in `enter`.
         let declared = self.change(token.low(), token.low() | BLOCKING, Ordering::Release);
         // SeqCst: the declaration before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
@@ -322,7 +319,7 @@ impl Owner {
             if word & LOW & !(REVOKED | STEALING) != declared {
                 return false;
             }
-            // A thief copies a few words out of the queue, or a taker gave up just now.
+            // A thief copies a few words out of the queue, or a taker has given up meanwhile.
             spin_hint();
         }
     }

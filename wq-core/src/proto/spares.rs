@@ -80,12 +80,6 @@ impl Spares {
         }
     }
 
-    /// Whether the stack is empty; a hint.
-    pub(crate) fn is_empty(&self) -> bool {
-        // Relaxed: a hint.
-        self.head.load(Ordering::Relaxed) as u32 == 0
-    }
-
     /// Puts worker `id`, whose slot is `slot`, on top. Only the worker itself, or who claimed
     /// it, may do so.
     pub(crate) fn push(&self, id: WorkerId, slot: &SpareSlot) {

@@ -104,8 +104,8 @@ impl WorkState {
 
     /// The number of the latest request.
     pub(crate) fn latest(&self) -> Request {
-        // Acquire: as in `is_pending`.
-        request_of(self.0.load(Ordering::Acquire))
+        // Relaxed: a number to compare with; what it stands for is behind the waiters' lock.
+        request_of(self.0.load(Ordering::Relaxed))
     }
 
     /// A worker has reached the entry of `request`.

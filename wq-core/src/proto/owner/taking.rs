@@ -7,7 +7,7 @@
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::spin_hint;
 
-use super::{EPOCH_ONE, Mark, Owner, OwnerView, REVOKED, STEALING, Token, WorkerId};
+use super::{EPOCH_ONE, Mark, Owner, OwnerView, REVOKED, Refused, STEALING, Token, WorkerId};
 use crate::proto::asym;
 
 /// Looks at a victim's mark before a take-over is refused as busy.
@@ -15,15 +15,6 @@ use crate::proto::asym;
 const BUSY_LOOKS: u32 = 200;
 #[cfg(loom)]
 const BUSY_LOOKS: u32 = 1;
-
-/// Why a lane was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
-    /// The word is no longer the one that the caller saw.
-    Changed,
-    /// The victim is inside a section; try again later, never wait for it.
-    Busy,
-}
 
 impl Owner {
     /// Claims the lane from whom `seen` names, whose mark is `victim` (`None` for a vacant lane).
@@ -57,10 +48,10 @@ impl Owner {
     fn spoil(&self, seen: OwnerView, victim: Option<&Mark>) -> Result<Revoked<'_>, Refused> {
         let lent = (seen.0 & !REVOKED).wrapping_add(EPOCH_ONE);
         let spoiled = lent | REVOKED;
-        // Acquire: pairs with the Release of whoever wrote the word (a blocker, a leaver, a
-        // giver-back). Release is not needed: nobody reads data through a spoiled word.
+        // Relaxed: an exchange continues the release of whoever wrote the word (a blocker, a
+        // giver-back); `hold`, or the new owner's `enter`, acquires it.
         self.0
-            .compare_exchange(seen.0, spoiled, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(seen.0, spoiled, Ordering::Relaxed, Ordering::Relaxed)
             .map_err(|_| Refused::Changed)?;
         let revoked = Revoked {
             owner: self,
@@ -98,11 +89,6 @@ pub(crate) struct Revoked<'a> {
 }
 
 impl<'a> Revoked<'a> {
-    /// The worker that loses, or lends, the lane.
-    pub(crate) fn victim(&self) -> WorkerId {
-        self.lent.worker()
-    }
-
     /// The token that [`Revoked::hand_over`] to `worker` will make valid.
     pub(crate) fn next_token(&self, worker: WorkerId) -> Token {
         self.lent.token_for(worker)
@@ -134,14 +120,14 @@ impl<'a> Revoked<'a> {
     /// was lost.
     pub(crate) fn hold(self) -> Option<Held<'a>> {
         let spoiled = self.lent.0 | REVOKED;
-        // Relaxed: what the queue's last user did is visible since the look at the mark, or
-        // since the claim; the word only has to be still ours.
+        // Acquire: pairs with the Release in `announce_blocking`, after which the mark was not
+        // looked at, and with that of an earlier holder.
         self.owner
             .0
             .compare_exchange(
                 spoiled,
                 spoiled | STEALING,
-                Ordering::Relaxed,
+                Ordering::Acquire,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -161,10 +147,10 @@ impl<'a> Revoked<'a> {
     }
 }
 
-/// The exclusive right over a lane's queue. Must be ended by one of its methods: a word that
-/// stays so would stop the lane.
+/// The exclusive right over a lane's queue. Must be given back: a word that stays so would stop
+/// the lane.
 #[derive(Debug)]
-#[must_use = "a held lane stands still until it is handed over or given back"]
+#[must_use = "a held lane stands still until it is given back"]
 pub(crate) struct Held<'a> {
     owner: &'a Owner,
     /// As in [`Revoked`].
@@ -172,19 +158,6 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// The worker that lends, or loses, the lane.
-    pub(crate) fn victim(&self) -> WorkerId {
-        self.lent.worker()
-    }
-
-    /// Makes `worker` the owner; it must be the caller or claimed by it from the spares.
-    pub(crate) fn hand_over(self, worker: WorkerId) -> Token {
-        let token = self.lent.token_for(worker);
-        // Release: the new owner's Acquire in `enter` sees the queue as the holder left it.
-        self.owner.0.store(token.0, Ordering::Release);
-        token
-    }
-
     /// Leaves the lane to whom it belonged; then as for [`Revoked::give_back`].
     pub(crate) fn give_back(self) {
         // Release: pairs with the Acquire in `enter`; the owner sees what a thief took.

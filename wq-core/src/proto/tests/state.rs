@@ -213,6 +213,37 @@ fn loom_cancel_meets_the_beginning() {
     );
 }
 
+/// Goal: who drops one entry withdraws that request and no later one. Method: the first entry is
+/// dropped while somebody cancels it and asks again.
+#[test]
+fn loom_dropped_entry_leaves_later_requests() {
+    race::<Item, bool, _>(
+        Item::requested,
+        [
+            |item| item.state.withdraw_request(item.first).0,
+            |item| {
+                let (cancelled, _) = item.state.withdraw();
+                let again = item.ask(1);
+                assert!(
+                    matches!(again, Requested::Granted(_)),
+                    "nothing was pending"
+                );
+                cancelled
+            },
+        ],
+        |item, [dropped, cancelled]| {
+            assert!(dropped != cancelled, "the first request is over once");
+            let second = item.first.wrapping_add(1);
+            assert_eq!(item.state.latest(), second);
+            assert_eq!(
+                item.process(second),
+                Met::Ran,
+                "it was taken back with the first"
+            );
+        },
+    );
+}
+
 /// Goal: a deferred entry is woken by the end of the run or by the cancellation, by one of them.
 /// Method: the item runs with a deferred entry behind it; end against cancel.
 #[test]
