@@ -171,6 +171,7 @@ impl SystemInner {
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         self.place(pool, lane, worker);
         worker.parker.unpark();
+        self.poke_monitor();
     }
 
     /// Wakes a parked owner whose wake-up the caller has claimed.
@@ -184,14 +185,8 @@ impl SystemInner {
     /// Before a wake-up: has the sleeping worker start on the lane's CPU. It widens its mask
     /// again as its first act, so that what user code starts may use all of the pool's CPUs.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
-        if !pool.floats() {
-            return;
-        }
-        if let Some(tid) = worker.tid() {
-            // Relaxed: read by the worker after the wake-up, which orders memory.
-            worker.placed.store(true, Ordering::Relaxed);
-            // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
-            let _ = os::set_affinity(tid, self.cpu_mask(lane.cpu));
+        if pool.floats() {
+            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus);
         }
     }
 
