@@ -13,6 +13,9 @@ const STRIPES: usize = 16;
 static PINS: [CachePadded<PinStripe>; STRIPES] =
     [const { CachePadded::new(PinStripe::new()) }; STRIPES];
 
+/// Those who abort an item and follow its pointer to the queue.
+static LOOKERS: CachePadded<PinStripe> = CachePadded::new(PinStripe::new());
+
 /// Spreads threads over the stripes.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -25,6 +28,18 @@ thread_local! {
 pub(crate) fn pin() -> Pin<'static> {
     // A thread whose thread-locals are gone takes the first stripe.
     PINS[STRIPE.try_with(|stripe| *stripe).unwrap_or(0)].pin()
+}
+
+/// Keeps every queue that has waiting items until the guard drops; for a few instructions only.
+pub(crate) fn pin_to_look() -> Pin<'static> {
+    LOOKERS.pin_to_look()
+}
+
+/// Waits until nobody looks at queues whose items have ended.
+pub(crate) fn wait_for_lookers() {
+    while !LOOKERS.no_lookers() {
+        std::thread::yield_now();
+    }
 }
 
 /// Waits until all pins taken before the call are gone.
