@@ -1,3 +1,5 @@
+//! The documents say what is true, as far as a program can tell.
+//!
 //! The table "Coming from tokio" of the README: each cell of the right-hand column is used here, so
 //! that it compiles and does what it says. The programs of the README are doc tests of `lib.rs`.
 
@@ -83,4 +85,53 @@ fn the_table_says_what_is_tested() {
         }
     }
     assert!(cells > 15, "the table was not found");
+}
+
+/// All Rust files below a directory of the repository, as one text.
+fn sources_below(directory: &std::path::Path, into: &mut String) {
+    for entry in std::fs::read_dir(directory).expect("a directory of this repository") {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources_below(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// Every test that a document names exists. Names of tests have an underscore and stand between
+/// backticks: in the last column of a table, or after "Test:" or "Tests:".
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = String::new();
+    ["wq-core", "wq-async/tests", "wq-async/src"]
+        .iter()
+        .for_each(|directory| sources_below(&root.join(directory), &mut sources));
+    let is_name = |word: &&str| word.contains('_') && !word.contains(['/', ':', '(', '.']);
+    let mut names = 0;
+    for (page, is_table) in [("semantics.md", true), ("divergences.md", false)] {
+        let text = std::fs::read_to_string(root.join("docs").join(page)).unwrap();
+        let places: Vec<&str> = if is_table {
+            let rows = text.lines().filter(|line| line.starts_with('|'));
+            rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next())
+                .collect()
+        } else {
+            let parts = text.split("Test").skip(1);
+            parts
+                .map(|part| part.split("\n\n").next().unwrap_or(part))
+                .collect()
+        };
+        for place in places {
+            for name in place.split('`').skip(1).step_by(2).filter(is_name) {
+                let is_there = sources.contains(&format!("fn {name}("));
+                assert!(
+                    is_there,
+                    "docs/{page} names the test `{name}`, which does not exist"
+                );
+                names += 1;
+            }
+        }
+    }
+    assert!(names > 80, "only {names} names of tests were found");
 }
