@@ -70,3 +70,8 @@ pub use wq_macros::main;
 /// ```
 #[cfg(feature = "macros")]
 pub use wq_macros::test;
+
+/// The programs of the README, as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
