@@ -55,12 +55,12 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
-    // A refusal means that the CPU went away; the worker then runs where it may.
-    let _ = os::set_affinity(0, &pool.attrs.cpus);
     if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
         system.stats.nice_refused.raise();
         system.say_once_nice_refused(pool.attrs.nice);
     }
+    // A refusal means that the CPU went away; the worker then runs where it may.
+    let _ = os::set_affinity(0, &pool.attrs.cpus);
 }
 
 /// Goes to the top of the pool's spares.
@@ -92,13 +92,14 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
             return None;
         }
         let surplus = policy::too_many_workers(pool.load(false, 0));
-        let old = since.elapsed() >= current.system.keep_alive;
+        let old = os::now().duration_since(since) >= current.system.keep_alive;
         if surplus && old && worker.spare.retire() {
             // Relaxed: a count for policy.
             pool.nr_idle.fetch_sub(1, Ordering::Relaxed);
+            current.system.let_next_leave(pool);
             return None;
         }
-        // Idle means idle: only who may have to leave looks again.
+        // Idle means idle: only who may have to leave looks again; others are told.
         worker.parker.park(surplus.then_some(current.system.keep_alive));
     }
 }
@@ -219,7 +220,8 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
             return true;
         }
         let surplus = policy::too_many_workers(current.pool.load(false, 0));
-        if surplus && since.elapsed() >= current.system.keep_alive && lane.owner.vacate(token) {
+        let old = os::now().duration_since(since) >= current.system.keep_alive;
+        if surplus && old && lane.owner.vacate(token) {
             if lane.has_work() {
                 current.system.kick(&current.pool, lane);
             }

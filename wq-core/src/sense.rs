@@ -217,6 +217,19 @@ impl SystemInner {
         pool.spares.push(worker.id, &worker.spare);
     }
 
+    /// A spare worker leaves: has another one look, which may sleep without limit because it was
+    /// no surplus when it lay down.
+    pub(crate) fn let_next_leave(&self, pool: &Pool) {
+        if !policy::too_many_workers(pool.load(false, 0)) {
+            return;
+        }
+        if let Some(next) = self.claim_spare(pool) {
+            let next = self.worker(next);
+            self.put_back(pool, next);
+            next.parker.unpark();
+        }
+    }
+
     /// A lane was given to a worker: sees to it that another one is in reserve (the kernel: no
     /// worker starts an item unless an idle worker or a manager exists).
     pub(crate) fn keep_reserve(&self, pool: &Pool) {
