@@ -31,7 +31,7 @@ mod virt;
 )]
 pub(crate) use self::platform::{
     block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, membarrier, membarrier_register,
-    set_thread_name, set_timer_slack_ns,
+    set_timer_slack_ns,
 };
 #[cfg(not(test))]
 pub(crate) use self::platform::{

@@ -66,7 +66,7 @@ mod tests {
     fn loads() -> impl Iterator<Item = Load> {
         (0..2u32 * 4 * 5 * 8 * 2).map(|n| Load {
             has_work: n & 1 == 1,
-            managing: n / 2 & 1 == 1,
+            managing: (n / 2) & 1 == 1,
             nr_running: n / 4 % 4,
             nr_idle: n / 16 % 5,
             nr_workers: n / 80 % 8,

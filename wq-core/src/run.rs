@@ -57,12 +57,12 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
-    // A refusal means that the CPU went away; the worker then runs where it may.
-    let _ = os::set_affinity(0, &pool.attrs.cpus);
     if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
         system.stats.nice_refused.raise();
         system.say_once_nice_refused(pool.attrs.nice);
     }
+    // A refusal means that the CPU went away; the worker then runs where it may.
+    let _ = os::set_affinity(0, &pool.attrs.cpus);
 }
 
 /// Goes to the top of the pool's spares.
@@ -95,11 +95,12 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
             return None;
         }
         let surplus = policy::too_many_workers(pool.load(false, 0));
-        let old = since.elapsed() >= current.system.keep_alive;
+        let old = os::now().duration_since(since) >= current.system.keep_alive;
         if surplus && old && retire(current) {
+            current.system.let_next_leave(pool);
             return None;
         }
-        // Idle means idle: only who may have to leave looks again.
+        // Idle means idle: only who may have to leave looks again; others are told.
         nap(current, surplus.then_some(current.system.keep_alive));
     }
 }
@@ -245,13 +246,15 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
 fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
     let since = os::now();
     loop {
-        if lane.has_work() || current.system.is_stopped() {
+        let load = current.pool.load(lane.has_work(), 1);
+        if policy::keep_working(load) || current.system.is_stopped() {
             // If a waker was faster its token stays for the next sleep, which returns at once.
             lane.owner.cancel_park(token);
             return true;
         }
         let surplus = policy::too_many_workers(current.pool.load(false, 0));
-        if surplus && since.elapsed() >= current.system.keep_alive && lane.owner.vacate(token) {
+        let old = os::now().duration_since(since) >= current.system.keep_alive;
+        if surplus && old && lane.owner.vacate(token) {
             if lane.has_work() {
                 current.system.kick(&current.pool, lane);
             }

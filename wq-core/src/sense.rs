@@ -92,10 +92,12 @@ impl SystemInner {
             {
                 Look::Blocked
             }
-            ThreadState::Blocked => {
+            // Nobody of the lane runs any more.
+            ThreadState::Blocked if policy::need_more_worker(pool.load(lane.has_work(), 0)) => {
                 self.take_over(pool, lane, seen, sensor);
                 Look::Acted
             }
+            ThreadState::Blocked => Look::Fine,
         }
     }
 
@@ -212,6 +214,19 @@ impl SystemInner {
         // Relaxed: a count for policy.
         pool.nr_idle.fetch_add(1, Ordering::Relaxed);
         pool.spares.push(worker.id, &worker.spare);
+    }
+
+    /// A spare worker leaves: has another one look, which may sleep without limit because it was
+    /// no surplus when it lay down.
+    pub(crate) fn let_next_leave(&self, pool: &Pool) {
+        if !policy::too_many_workers(pool.load(false, 0)) {
+            return;
+        }
+        if let Some(next) = self.claim_spare(pool) {
+            let next = self.worker(next);
+            self.put_back(pool, next);
+            next.parker.unpark();
+        }
     }
 
     /// A lane was given to a worker: sees to it that another one is in reserve (the kernel: no

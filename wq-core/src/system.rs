@@ -60,8 +60,11 @@ pub(crate) struct CpuRecord {
     /// The spotter's thread exists.
     pub(crate) watched: AtomicBool,
     /// Pools with a lane on this CPU; filled from the front, never emptied.
-    pub(crate) pools: Box<[OnceLock<(Arc<Pool>, usize)>]>,
+    pub(crate) pools: Box<[PoolPlace]>,
 }
+
+/// A pool and the slot of its lane on the CPU, once there is one.
+pub(crate) type PoolPlace = OnceLock<(Arc<Pool>, usize)>;
 
 /// The engine's shared state.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ mod futex;
 mod probe;
 mod sched;
 
-use std::ffi::CStr;
 use std::io;
 use std::time::Duration;
 
@@ -26,9 +25,6 @@ pub(crate) use self::sched::{
     current_cpu, enter_idle_class, get_affinity, get_nice, sched_yield, set_affinity, set_nice,
     set_short_slice,
 };
-
-/// Bytes of a thread's name that the kernel keeps, without the final zero.
-const NAME_BYTES: usize = 15;
 
 /// One more than the greatest thread number that any kernel gives.
 const MAX_TID: Tid = 1 << 22;
@@ -74,21 +70,6 @@ pub(crate) fn block_all_signals() {
 pub(crate) fn set_timer_slack_ns(ns: u64) {
     // Zero would mean "back to the default". A refusal leaves the thread as precise as others.
     let _ = prctl::set_timerslack(libc::c_ulong::try_from(ns.max(1)).unwrap_or(libc::c_ulong::MAX));
-}
-
-/// Names the calling thread. What does not fit into 15 bytes, or follows a zero byte, is cut
-/// off, at a character's boundary.
-pub(crate) fn set_thread_name(name: &str) {
-    let mut buffer = [0; NAME_BYTES + 1];
-    let mut length = name.len().min(NAME_BYTES);
-    while !name.is_char_boundary(length) {
-        length -= 1;
-    }
-    buffer[..length].copy_from_slice(&name.as_bytes()[..length]);
-    if let Ok(name) = CStr::from_bytes_until_nul(&buffer) {
-        // Fails only for a bad pointer.
-        let _ = prctl::set_name(name);
-    }
 }
 
 /// Turns the -1 of a raw system call into the error it left in `errno`.

@@ -115,9 +115,6 @@ pub(crate) fn block_all_signals() {
 /// Timers have no adjustable slack here; they are as late as the platform makes them.
 pub(crate) fn set_timer_slack_ns(_ns: u64) {}
 
-/// A thread keeps the name that its maker gave it.
-pub(crate) fn set_thread_name(_name: &str) {}
-
 /// There is no barrier that reaches other threads, so both sides of a handshake need a fence.
 pub(crate) fn membarrier_register() -> bool {
     false

@@ -311,7 +311,6 @@ fn settings_without_answer_are_harmless() {
     thread::spawn(|| {
         set_timer_slack_ns(0);
         set_timer_slack_ns(u64::MAX);
-        set_thread_name("");
         sched_yield();
         // Both may be refused, by a sandbox or for want of the ability.
         let _ = set_short_slice(100_000);

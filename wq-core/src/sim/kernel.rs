@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use crate::CpuSet;
 
+/// A thread may look so often at others at one instant; then each look takes time.
+const FREE_LOOKS: u32 = 16;
+
 /// Index of a virtual thread.
 pub(crate) type ThreadId = usize;
 
@@ -59,6 +62,10 @@ pub(super) struct Thread {
     since_ns: u64,
     /// CPU time burnt in earlier stretches.
     burnt_ns: u64,
+    /// It has not asked for CPUs yet: it is set up outside, then competes in this class.
+    booting: Option<Class>,
+    /// An instant at which it looked at other threads, and how often.
+    looks: (u64, u32),
     /// Order among equals: when it came into its state.
     seq: u64,
     /// The last sleep ended by a wake-up, not by its limit.
@@ -122,10 +129,33 @@ impl Kernel {
             left_ns: 0,
             since_ns: self.now_ns,
             burnt_ns: 0,
+            booting: None,
+            looks: (0, 0),
             seq,
             woken: false,
         });
         self.threads.len() - 1
+    }
+
+    /// Adds a thread that a maker has just made: it starts at once, and competes for CPUs from the
+    /// moment when it says on which it may run.
+    pub(super) fn add_booting(&mut self, name: String) -> ThreadId {
+        let id = self.add(name, Class::Outside);
+        self.threads[id].booting = Some(Class::Nice(0));
+        id
+    }
+
+    /// A running thread looks at another one. True: it has looked so often at this instant that
+    /// it waits for something, and time must pass.
+    pub(super) fn looks_too_often(&mut self, id: ThreadId) -> bool {
+        let now_ns = self.now_ns;
+        let looks = &mut self.threads[id].looks;
+        *looks = if looks.0 == now_ns {
+            (now_ns, looks.1 + 1)
+        } else {
+            (now_ns, 1)
+        };
+        looks.1 > FREE_LOOKS
     }
 
     /// A running thread wants to burn CPU time before its code goes on.
@@ -169,6 +199,9 @@ impl Kernel {
     /// Changes where a thread may run; if it runs elsewhere, it moves.
     pub(super) fn set_mask(&mut self, id: ThreadId, mask: CpuSet) {
         self.threads[id].mask = mask;
+        if let Some(class) = self.threads[id].booting.take() {
+            self.set_class(id, class);
+        }
         let thread = &self.threads[id];
         let misplaced = thread.run == Run::Running && !thread.mask.contains(thread.cpu);
         if misplaced && thread.class != Class::Outside {
@@ -178,6 +211,10 @@ impl Kernel {
 
     /// Changes a thread's class. One that leaves the CPUs' competition frees its CPU.
     pub(super) fn set_class(&mut self, id: ThreadId, class: Class) {
+        if let Some(later) = &mut self.threads[id].booting {
+            *later = class;
+            return;
+        }
         self.threads[id].class = class;
         if self.threads[id].run == Run::Running {
             self.preempt(id);
@@ -303,7 +340,7 @@ impl Kernel {
     }
 
     /// Takes the CPU from a thread; it waits in front of its equals.
-    fn preempt(&mut self, id: ThreadId) {
+    pub(super) fn preempt(&mut self, id: ThreadId) {
         let seq = self.threads[id].seq;
         self.set_run(id, Run::Ready);
         let now_ns = self.now_ns;

@@ -238,6 +238,11 @@ impl Here {
         self.kernel().threads[self.id].cpu
     }
 
+    /// Has a thread without a CPU of its own appear on this one.
+    pub(super) fn stand_on(&self, cpu: usize) {
+        self.kernel().threads[self.id].cpu = cpu;
+    }
+
     /// The thread's number.
     pub(crate) fn tid(&self) -> Tid {
         tid_of(self.id)
@@ -245,6 +250,10 @@ impl Here {
 
     /// What another thread does.
     pub(crate) fn state_of(&self, tid: Tid) -> ThreadState {
+        let waits = self.kernel().looks_too_often(self.id);
+        if waits {
+            self.burn(LOOK_COST);
+        }
         state_of(&self.kernel(), tid)
     }
 
@@ -305,9 +314,16 @@ impl Here {
         self.kernel().threads[self.id].woken
     }
 
-    /// Wakes up to `n` threads that sleep on `word`; they run when the caller lets them.
+    /// Wakes up to `n` threads that sleep on `word`; they run when the caller lets them, or at
+    /// once if it is of the idle class.
     pub(crate) fn wake(&self, word: usize, n: u32) -> usize {
-        self.kernel().wake(word, n)
+        let mut kernel = self.kernel();
+        let woken = kernel.wake(word, n);
+        if kernel.threads[self.id].class == Class::Idle {
+            kernel.preempt(self.id);
+            self.machine.switch(kernel, self.id, true);
+        }
+        woken
     }
 
     /// Starts a thread; it runs when the caller lets it.
@@ -316,7 +332,7 @@ impl Here {
         name: String,
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let id = self.kernel().add(name.clone(), Class::Nice(0));
+        let id = self.kernel().add_booting(name.clone());
         let handle = Arc::new(OnceLock::new());
         lock(&self.machine.handles).push(Arc::clone(&handle));
         let here = Here {
@@ -365,6 +381,9 @@ impl Here {
             .fail(format!("threads are left at the end: {names:?}"));
     }
 }
+
+/// What a look costs a thread that looks in a loop.
+const LOOK_COST: Duration = Duration::from_micros(1);
 
 /// Virtual milliseconds that threads have for leaving.
 const GONE_TRIES: u32 = 10_000;

@@ -1,6 +1,5 @@
 //! Finding or making the pool for a set of attributes.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::CpuSet;

@@ -110,6 +110,9 @@ impl DelayedWork {
     ///
     /// # Cancellation
     /// Dropping the wait enables the item again; what was taken back stays so.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
     #[doc(alias = "cancel_delayed_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
         let disabled = self.0.work.state().disable();

@@ -1,10 +1,11 @@
 //! The documented timelines: exact instants on one virtual CPU, with closures and with futures.
 
-use super::super::{Sim, Spec, Trace, burn, delay, ms, simulate, sleep};
+use crate::sim::trace::Trace;
+use crate::sim::{Sim, Spec, burn, delay, ms, simulate, sleep};
 use crate::{Queue, Workqueue};
 
 /// One CPU; every choice that the seed could make is made in some run.
-fn on_one_cpu(body: impl Fn(&Sim)) {
+pub(super) fn on_one_cpu(body: impl Fn(&Sim)) {
     for seed in 0..8 {
         simulate(Spec { cpus: 1, seed }, &body);
     }
