@@ -23,6 +23,8 @@ const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
 /// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
 /// the spotter cannot.
 const PAUSE_ACTED: Duration = Duration::from_micros(100);
+/// A wake-up that has not come after this is lost.
+const WAKE_UP_LOST: Duration = Duration::from_millis(100);
 /// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
 const IDLE_ROUNDS: u32 = 3_000;
 /// A round that comes this many times too late judges nobody.
@@ -39,8 +41,8 @@ struct Seen {
     starts: u64,
     /// CPU time of the owner's thread when this item was first seen.
     cpu_at_first: Option<Duration>,
-    /// Rounds since then.
-    rounds: u32,
+    /// When that was.
+    since_ns: u64,
 }
 
 /// What a round found.
@@ -138,16 +140,16 @@ fn judge(
     let worker = system.worker(view.worker());
     let starts = worker.starts();
     let first = before.filter(|b| b.view == view && b.starts == starts);
-    let Some(mut seen) = first else {
+    let Some(seen) = first else {
         // A sleeping owner needs no second look; one that runs may be about to end its item.
         let looked = system.examine(pool, lane, Sensor::Monitor, 0);
         if looked == Look::Acted {
             return None;
         }
         let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-        return Some(Seen { view, starts, cpu_at_first, rounds: 0 });
+        let since_ns = os::monotonic_ns();
+        return Some(Seen { view, starts, cpu_at_first, since_ns });
     };
-    seen.rounds += 1;
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
         if !view.is_stealing() && worker.look() == ThreadState::Blocked {
@@ -162,8 +164,9 @@ fn judge(
     }
 }
 
-/// A lane that nobody runs although work waits. In the first round that may be a wake-up on its
-/// way; in the second it was lost.
+/// A lane that nobody runs although work waits. A vacant or declared one is staffed; a sleeping
+/// owner has a wake-up on its way, unless it was lost, which only time tells: whoever owes it may
+/// itself wait for a CPU.
 fn rescue(
     system: &Arc<SystemInner>,
     pool: &Arc<Pool>,
@@ -171,15 +174,18 @@ fn rescue(
     view: OwnerView,
     before: Option<Seen>,
 ) -> Option<Seen> {
-    let Some(mut seen) = before.filter(|b| b.view == view) else {
-        return Some(Seen { view, starts: 0, cpu_at_first: None, rounds: 0 });
+    let now = os::monotonic_ns();
+    let first = before.filter(|b| b.view == view);
+    let Some(seen) = first else {
+        return Some(Seen { view, starts: 0, cpu_at_first: None, since_ns: now });
     };
-    seen.rounds += 1;
-    if view.is_parked() {
-        // Must not happen: whoever brought the work owed a wake-up.
+    if !view.is_parked() {
+        system.kick_seen(pool, lane, view);
+    } else if now.saturating_sub(seen.since_ns) > WAKE_UP_LOST.as_nanos() as u64 {
+        // Must not happen.
         system.stats.rescues.raise();
+        system.kick_seen(pool, lane, view);
     }
-    system.kick_seen(pool, lane, view);
     Some(seen)
 }
 
