@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::current::Current;
 use crate::entry::Entry;
@@ -43,11 +44,11 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
             hold(current, slot, token);
             current.set_lane(None);
             if current.system.is_stopped() {
+                current.worker.abandon_thread();
                 break;
             }
             become_spare(current);
         }
-        current.worker.abandon_thread();
         // Relaxed: a count for policy.
         current.pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
         current.system.note_thread_gone();
@@ -90,17 +91,42 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
             Offer::None => {}
         }
         if current.system.is_stopped() {
+            worker.abandon_thread();
             return None;
         }
         let surplus = policy::too_many_workers(pool.load(false, 0));
         let old = since.elapsed() >= current.system.keep_alive;
-        if surplus && old && worker.spare.retire() {
-            // Relaxed: a count for policy.
-            pool.nr_idle.fetch_sub(1, Ordering::Relaxed);
+        if surplus && old && retire(current) {
             return None;
         }
         // Idle means idle: only who may have to leave looks again.
-        worker.parker.park(surplus.then_some(current.system.keep_alive));
+        nap(current, surplus.then_some(current.system.keep_alive));
+    }
+}
+
+/// A spare that nobody needs leaves. False: it was claimed this moment, and stays.
+fn retire(current: &Current) -> bool {
+    let worker = &current.worker;
+    // Before it leaves: the record may have another thread at once.
+    worker.abandon_thread();
+    if worker.spare.retire() {
+        // Relaxed: a count for policy.
+        current.pool.nr_idle.fetch_sub(1, Ordering::Relaxed);
+        return true;
+    }
+    worker.adopt_thread();
+    false
+}
+
+/// Sleeps until there is a token. Whoever wakes this worker may have narrowed its mask for that;
+/// the first act is to widen it again, before user code can start threads that inherit it.
+fn nap(current: &Current, limit: Option<Duration>) {
+    let worker = &current.worker;
+    worker.fall_asleep();
+    worker.parker.park(limit);
+    if worker.wake_up() {
+        // A refusal leaves it on the lane's CPU, which is right for it.
+        let _ = os::set_affinity(0, &current.pool.attrs.cpus);
     }
 }
 
@@ -109,7 +135,6 @@ fn hold(current: &Current, slot: usize, token: Token) {
     let lane = &current.pool.lanes()[slot];
     let holder = Holder { mark: &current.worker.mark, token };
     current.pool.note_used(slot);
-    widen_mask(current);
     let mut ended: Option<Ended> = None;
     let mut items = 0u32;
     let mut spin = Spin::new();
@@ -212,7 +237,6 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
     if kept {
         // Idleness is no item's cost.
         lane.section(holder, |queue| queue.forget_gap());
-        widen_mask(current);
     }
     kept
 }
@@ -233,18 +257,9 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
             }
             return false;
         }
-        current.worker.parker.park(surplus.then_some(current.system.keep_alive));
+        nap(current, surplus.then_some(current.system.keep_alive));
         if !lane.owner.still_parked(token) {
             return true;
         }
-    }
-}
-
-/// Undoes the narrowing of the mask with which the waker placed this worker.
-fn widen_mask(current: &Current) {
-    // Relaxed: written before the wake-up that let this worker run.
-    if current.worker.placed.swap(false, Ordering::Relaxed) {
-        // A refusal leaves it on the lane's CPU, which is right for it.
-        let _ = os::set_affinity(0, &current.pool.attrs.cpus);
     }
 }

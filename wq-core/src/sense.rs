@@ -103,6 +103,7 @@ impl SystemInner {
     pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
         let Some(spare) = self.claim_spare(pool) else {
             self.request_worker(pool);
+            self.poke_monitor();
             return;
         };
         let worker = self.worker(spare);
@@ -171,6 +172,7 @@ impl SystemInner {
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         self.place(pool, lane, worker);
         worker.parker.unpark();
+        self.poke_monitor();
     }
 
     /// Wakes a parked owner whose wake-up the caller has claimed.
@@ -186,14 +188,8 @@ impl SystemInner {
     /// A lone runner needs no place: the kernel knows better which CPU is free, and whether the
     /// one who wakes it is about to sleep.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
-        if !pool.floats() || !pool.others_run(pool.slot_of(lane)) {
-            return;
-        }
-        if let Some(tid) = worker.tid() {
-            // Relaxed: read by the worker after the wake-up, which orders memory.
-            worker.placed.store(true, Ordering::Relaxed);
-            // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
-            let _ = os::set_affinity(tid, self.cpu_mask(lane.cpu));
+        if pool.floats() && pool.others_run(pool.slot_of(lane)) {
+            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus);
         }
     }
 

@@ -3,12 +3,12 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::os;
+use crate::{CpuSet, os};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::{Mark, WorkerId};
 use crate::proto::park::Parker;
@@ -37,7 +37,9 @@ pub(crate) struct Worker {
     /// It waits for an assignment (true), or works (false). A hint for kicks.
     pub(crate) waits: AtomicBool,
     /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
-    pub(crate) placed: AtomicBool,
+    placed: AtomicBool,
+    /// It sleeps, or is about to: its mask may be narrowed.
+    asleep: AtomicBool,
     /// Kernel thread id.
     tid: AtomicI32,
     /// The state file of the thread, opened at the first look.
@@ -61,10 +63,48 @@ impl Worker {
             parker: Parker::new(),
             waits: AtomicBool::new(false),
             placed: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
             probe: OnceLock::new(),
             displaced_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
+        }
+    }
+
+    /// The worker is about to sleep.
+    pub(crate) fn fall_asleep(&self) {
+        // Relaxed: a placer that misses it does not place.
+        self.asleep.store(true, Ordering::Relaxed);
+    }
+
+    /// The worker is awake. True: it was placed, and must widen its mask.
+    pub(crate) fn wake_up(&self) -> bool {
+        // Relaxed: ordered before the look at `placed` by the fence.
+        self.asleep.store(false, Ordering::Relaxed);
+        // SeqCst: awake before the look; pairs with the fence in `place`. Either the placer sees
+        // that the worker is awake and undoes what it did, or the worker sees the placement.
+        fence(Ordering::SeqCst);
+        // Relaxed: as above.
+        self.placed.load(Ordering::Relaxed) && self.placed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Has the sleeping worker start on the CPU of `narrow`: it widens its mask as its first act.
+    /// A worker that is awake, or wakes up meanwhile, keeps (or gets back) `wide`.
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) {
+        // Relaxed: a hint; looked at again below.
+        let asleep = || self.asleep.load(Ordering::Relaxed);
+        let Some(tid) = self.tid().filter(|_| asleep()) else {
+            return;
+        };
+        // Relaxed: ordered before the second look by the fence.
+        self.placed.store(true, Ordering::Relaxed);
+        // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
+        let _ = os::set_affinity(tid, narrow);
+        // SeqCst: placed before the look; pairs with the fence in `wake_up`.
+        fence(Ordering::SeqCst);
+        if !asleep() {
+            // It may run user code already.
+            let _ = os::set_affinity(tid, wide);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The thread maker: the manager role of all pools, and the digger of graves.
+//! The thread maker: the manager role of all pools, the reaper and the digger of graves.
 //!
 //! A pool that finds no spare marks itself and wakes this thread, which makes a worker for each
 //! lane that stands still and one in reserve. Refused by the machine, it backs off and
@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::{os, policy};
 use crate::pool::{MAX_POOL_WORKERS, Pool};
 use crate::run;
+use crate::sense::Sensor;
 use crate::system::{CpuRecord, SystemInner};
 
 use super::spotter;
@@ -59,6 +60,7 @@ fn round(system: &Arc<SystemInner>) -> Round {
             worst = worst.max(serve(system, pool));
         }
     }
+    system.reap();
     system.dig();
     if system.has_graves() { worst.max(Round::Graves) } else { worst }
 }
@@ -80,11 +82,24 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
             if policy::need_to_create_worker(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
             }
+            look_at_lanes(system, pool);
             return round;
         }
         made += 1;
     }
+    if made == 0 {
+        // Whoever asked found no spare and went away; one has come back since, and nobody has
+        // told it of the lane. A new worker would look by itself.
+        look_at_lanes(system, pool);
+    }
     Round::Done
+}
+
+/// Gives lanes that stand still to the spares that there are; without one this asks again.
+fn look_at_lanes(system: &SystemInner, pool: &Pool) {
+    for lane in pool.lanes() {
+        system.examine(pool, lane, Sensor::Monitor, u64::MAX);
+    }
 }
 
 /// Makes one worker.
