@@ -20,6 +20,8 @@ use crate::queue::QueueRef;
 const STARTED: u8 = 1;
 /// The queue did not accept the item.
 const REJECTED: u8 = 2;
+/// The item waits for a slot of its queue. While this is set the item is in flight.
+const WAITING: u8 = 4;
 
 /// What each task carries beside its future: 32 bytes.
 pub(crate) struct Meta {
@@ -31,7 +33,7 @@ pub(crate) struct Meta {
     pub(crate) abort: AbortWord,
     /// Flush colour; set once, when the item is accepted, by the one who holds the entry.
     colour: AtomicU8,
-    /// The bits above. Whoever holds the entry.
+    /// The bits above. Written by whoever holds the entry.
     flags: AtomicU8,
     /// Index of the lane (per-CPU queues: of the CPU) of the last run. Whoever runs it.
     lane: AtomicU16,
@@ -98,6 +100,23 @@ impl Meta {
     /// Whether the queue refused the item.
     pub(crate) fn is_rejected(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & REJECTED != 0
+    }
+
+    /// Notes that the item is about to wait for a slot.
+    pub(crate) fn set_waiting(&self) {
+        self.flags.store(WAITING, Ordering::Relaxed);
+    }
+
+    /// Notes that the item waits no more, if it did. It has never run.
+    pub(crate) fn clear_waiting(&self) {
+        if self.is_waiting() {
+            self.flags.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the item waits for a slot; anybody may ask, the answer may be stale.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & WAITING != 0
     }
 
     /// Lane of the last run, or the one chosen at acceptance.

@@ -234,6 +234,13 @@ impl Lane {
     }
 }
 
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // What nobody came to run: the machine had refused threads until the end.
+        drop(self.inbox.take_all::<Entry>());
+    }
+}
+
 /// Arms without a hand-over after which a lane leaves the first look to the monitor.
 const EAGER_ARMS: u32 = 64;
 

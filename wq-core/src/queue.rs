@@ -12,11 +12,12 @@ pub(crate) mod builder;
 pub(crate) mod flush;
 pub(crate) mod handle;
 pub(crate) mod limit;
+pub(crate) mod reap;
 pub(crate) mod wait;
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::entry::Entry;
@@ -118,8 +119,12 @@ pub(crate) struct QueueInner {
     pub(crate) panicked: AtomicU64,
     /// As above.
     pub(crate) cancelled: AtomicU64,
-    /// Items that were counted in and out again because the queue refused them.
+    /// The maker was asked to take out waiting items that were aborted.
+    reaping: AtomicBool,
+    /// Items that were counted in and are counted out again because the queue refuses them.
     refused: AtomicU64,
+    /// How many of these have been counted out.
+    refused_over: AtomicU64,
 }
 
 /// What a queue is made of.
@@ -138,6 +143,9 @@ pub(crate) struct QueueParts {
     /// One at a time, for good.
     pub(crate) ordered: bool,
 }
+
+/// Looks for a moment without a refusal under way before the sums are taken as they are.
+const REFUSAL_LOOKS: u32 = 1000;
 
 /// Numbers queues.
 static NEXT_QUEUE_ID: AtomicU64 = AtomicU64::new(1);
@@ -170,7 +178,9 @@ impl QueueInner {
             pins: AtomicU32::new(0),
             panicked: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
+            reaping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            refused_over: AtomicU64::new(0),
             pools: parts.pools,
         }
     }
@@ -258,13 +268,27 @@ impl QueueInner {
     pub(crate) fn count_out(&self, shard: Shard, colour: Colour) -> bool {
         // Relaxed: ordered before the count that follows for its readers.
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.counts.end(shard, colour)
+        let armed = self.counts.end(shard, colour);
+        // Release: pairs with the Acquire in `ended_and_refused`, which then sees the end.
+        self.refused_over.fetch_add(1, Ordering::Release);
+        armed
     }
 
-    /// Items that were refused so far; asked after a sum of the ends, which they are a part of.
-    pub(crate) fn refused(&self) -> u64 {
-        // Relaxed: counted before the ends that were just acquired.
-        self.refused.load(Ordering::Relaxed)
+    /// How many items have ended, refused ones included, and how many were refused. Exact if
+    /// there is a moment without a refusal under way, soon.
+    pub(crate) fn ended_and_refused(&self) -> (u64, u64) {
+        let mut looks = 0;
+        loop {
+            // Acquire: pairs with the Release in `count_out`.
+            let over = self.refused_over.load(Ordering::Acquire);
+            let ended = self.counts.sum_ended(ColourSet::ALL);
+            looks += 1;
+            // Relaxed: whose end the sum acquired, that one's refusal is seen here.
+            if self.refused.load(Ordering::Relaxed) == over || looks == REFUSAL_LOOKS {
+                return (ended, over);
+            }
+            crate::os::sched_yield();
+        }
     }
 
     /// Counts an item in although the queue may be closed: one that was promised before.

@@ -142,6 +142,7 @@ fn submit_limited(
             Ok(())
         }
         Admission::Inactive => {
+            entry.meta().set_waiting();
             limiter.wait(entry);
             Ok(())
         }
@@ -155,6 +156,7 @@ fn submit_limited(
 
 /// An item has its slot: brings it to a lane.
 pub(crate) fn start(q: &QueueInner, current: Option<&Current>, entry: Entry) {
+    entry.meta().clear_waiting();
     match push_here(q, current, entry, Place::Worklist) {
         Ok(()) => {}
         Err(entry) => push_remote(q.system.get(), q, entry, true),
@@ -303,7 +305,7 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
     if !q.is_limited() {
         return Ok(Reserved { colour, active: true });
     }
-    let admission = q.limiter(home).admit();
+    let admission = q.limiter(home).reserve();
     match admission {
         Admission::Active => Ok(Reserved { colour, active: true }),
         Admission::Inactive => Ok(Reserved { colour, active: false }),
@@ -323,14 +325,12 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     if !place.active {
         let home = entry.meta().lane();
         let mut limiter = q.limiter(home);
-        limiter.wait(entry);
+        entry.meta().set_waiting();
+        limiter.wait_reserved(entry);
         // A slot may have become free since the place was reserved.
-        let Some(next) = limiter.activate_one() else {
-            return;
-        };
+        let next = limiter.activate_one();
         drop(limiter);
-        Current::with(|c| start(q, c.filter(|c| q.system.is(&c.system)), next));
-        return;
+        return start_activated(q, next);
     }
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
@@ -347,6 +347,25 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
 pub(crate) fn submit_promised(queue: QueueRef, entry: Entry) {
     let q = queue.get();
     let colour = q.accept_promised();
-    let active = !q.is_limited() || q.limiter(entry.meta().lane()).admit_promised();
-    submit_reserved(queue, entry, Reserved { colour, active });
+    if !q.is_limited() {
+        return submit_reserved(queue, entry, Reserved { colour, active: true });
+    }
+    entry.meta().set_colour(colour);
+    let mut limiter = q.limiter(entry.meta().lane());
+    let next = if limiter.admit_promised() {
+        Some(entry)
+    } else {
+        entry.meta().set_waiting();
+        limiter.wait(entry);
+        None
+    };
+    drop(limiter);
+    start_activated(q, next);
+}
+
+/// Brings an item that got a slot (if any did) to a lane.
+fn start_activated(q: &QueueInner, next: Option<Entry>) {
+    if let Some(next) = next {
+        Current::with(|c| start(q, c.filter(|c| q.system.is(&c.system)), next));
+    }
 }

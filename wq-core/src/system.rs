@@ -90,6 +90,8 @@ pub(crate) struct SystemInner {
     pub(crate) pools: Mutex<Vec<Arc<Pool>>>,
     /// Queues that exist.
     pub(crate) queues: Mutex<HashMap<u64, QueueRef>>,
+    /// Queues with aborted items among those that wait; pinned.
+    pub(crate) reaps: Mutex<Vec<QueueRef>>,
     /// Queues that are to be freed.
     pub(crate) grave: Mutex<Vec<QueueRef>>,
     /// The System's own queues.
@@ -114,6 +116,8 @@ pub(crate) struct SystemInner {
     pub(crate) said_no_thread: AtomicBool,
     /// Tests make the machine refuse threads.
     pub(crate) refuse_threads: AtomicBool,
+    /// Where the shutdown waits for threads to leave.
+    pub(crate) leavers: Parker,
     /// Somebody has taken the shutdown upon itself.
     pub(crate) shutdown_begun: AtomicBool,
 }
@@ -293,6 +297,9 @@ impl SystemInner {
     pub(crate) fn note_thread_gone(&self) {
         // Release: pairs with the Acquire of the shutdown that counts threads.
         self.threads.fetch_sub(1, Ordering::Release);
+        if self.is_stopped() {
+            self.leavers.unpark();
+        }
     }
 
     /// Reports once that workers do not get the priority that they were meant to have.

@@ -6,7 +6,7 @@
 //! after its last touch. A System is freed only after all its items have ended *and* every pin
 //! taken before that is gone. Proof and model: `docs/memory-ordering.md`, "Pins".
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// One stripe of pin counters: entries and leavings, both only rise.
 #[derive(Debug)]
@@ -40,6 +40,22 @@ impl PinStripe {
         // the worker acquires, and whose end the freeing thread has seen.
         self.entered.fetch_add(1, Ordering::Relaxed);
         Pin(self)
+    }
+
+    /// Pins, for a look at a flag that says whether what is pinned is still there: either the
+    /// look finds the flag cleared, or [`PinStripe::no_lookers`] waits for the pin.
+    pub(crate) fn pin_to_look(&self) -> Pin<'_> {
+        let pin = self.pin();
+        // SeqCst: the pin before the look; pairs with the fence in `no_lookers`.
+        fence(Ordering::SeqCst);
+        pin
+    }
+
+    /// Whether nobody looks any more; asked by one who has seen the flag cleared.
+    pub(crate) fn no_lookers(&self) -> bool {
+        // SeqCst: the cleared flag before the look at the pins; pairs with `pin_to_look`.
+        fence(Ordering::SeqCst);
+        self.quiescent()
     }
 
     /// Whether there was a moment, since the call, at which nobody held a pin. All pins that

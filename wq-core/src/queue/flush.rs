@@ -153,12 +153,12 @@ impl Waiters {
 
     /// The report for a wait that ends now.
     fn report(&mut self, queue: &QueueInner) -> FlushReport {
-        let ended = queue.counts.sum_ended(ColourSet::ALL);
+        let (ended, refused) = queue.ended_and_refused();
         // Relaxed: counted before the ends that were just acquired.
         let panicked = queue.panicked.load(Ordering::Relaxed);
         let cancelled = queue.cancelled.load(Ordering::Relaxed);
         let total = FlushReport {
-            completed: ended.saturating_sub(panicked + cancelled + queue.refused()),
+            completed: ended.saturating_sub(panicked + cancelled + refused),
             panicked,
             cancelled,
         };

@@ -256,11 +256,10 @@ impl QueueInner {
     /// What it has done so far.
     pub(crate) fn stats(&self) -> QueueStats {
         use std::sync::atomic::Ordering::Relaxed;
-        let ended = self.counts.sum_ended(ColourSet::ALL);
+        let (ended, refused) = self.ended_and_refused();
         let accepted = self.counts.sum_accepted(ColourSet::ALL);
         // Relaxed: statistics, counted before the ends that were just acquired.
         let (panicked, cancelled) = (self.panicked.load(Relaxed), self.cancelled.load(Relaxed));
-        let refused = self.refused();
         let mut stats = QueueStats {
             accepted: accepted.saturating_sub(refused),
             completed: ended.saturating_sub(panicked + cancelled + refused),

@@ -17,6 +17,8 @@ pub(crate) struct Limiter<T> {
     max_pending: usize,
     nr_active: usize,
     inactive: VecDeque<T>,
+    /// Places kept on the waiting list for items that are still to be made.
+    reserved: usize,
 }
 
 /// What happens to an item that asks for acceptance.
@@ -33,7 +35,7 @@ pub(crate) enum Admission {
 impl<T> Limiter<T> {
     /// No items.
     pub(crate) fn new(max_active: usize, max_pending: usize) -> Limiter<T> {
-        Limiter { max_active, max_pending, nr_active: 0, inactive: VecDeque::new() }
+        Limiter { max_active, max_pending, nr_active: 0, inactive: VecDeque::new(), reserved: 0 }
     }
 
     /// Decides over a new item. `Active` takes a slot.
@@ -44,7 +46,7 @@ impl<T> Limiter<T> {
         if self.inactive.is_empty() && self.nr_active < self.max_active {
             self.nr_active += 1;
             Admission::Active
-        } else if self.inactive.len() < self.max_pending {
+        } else if self.inactive.len() + self.reserved < self.max_pending {
             Admission::Inactive
         } else {
             Admission::Full
@@ -62,6 +64,21 @@ impl<T> Limiter<T> {
     /// Puts an item behind those that wait.
     pub(crate) fn wait(&mut self, item: T) {
         self.inactive.push_back(item);
+    }
+
+    /// As [`Limiter::admit`] for an item that is still to be made: `Inactive` keeps a place on
+    /// the waiting list, which [`Limiter::wait_reserved`] uses up.
+    pub(crate) fn reserve(&mut self) -> Admission {
+        let admission = self.admit();
+        self.reserved += usize::from(admission == Admission::Inactive);
+        admission
+    }
+
+    /// Puts an item into the place that was kept for it.
+    pub(crate) fn wait_reserved(&mut self, item: T) {
+        debug_assert!(self.reserved > 0, "`reserve` kept a place");
+        self.reserved -= 1;
+        self.wait(item);
     }
 
     /// An active item has ended; returns the one that gets its slot.
@@ -86,11 +103,18 @@ impl<T> Limiter<T> {
         self.max_active = max_active;
     }
 
-    /// Takes out the waiting items that `gone` selects, in order. They never had a slot.
-    pub(crate) fn remove_waiting(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
-        let (out, stay) = self.inactive.drain(..).partition(|item| gone(item));
+    /// Takes out the waiting items that `gone` selects, in order. Each gets a slot beyond the
+    /// limit, which it gives back like any other: they are only dropped, and wait for nobody.
+    pub(crate) fn reap(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
+        let (out, stay): (VecDeque<T>, _) = self.inactive.drain(..).partition(|item| gone(item));
         self.inactive = stay;
-        Vec::from_iter::<VecDeque<T>>(out)
+        self.nr_active += out.len();
+        out.into()
+    }
+
+    /// Takes out everything that waits; the queue is no more.
+    pub(crate) fn take_waiting(&mut self) -> VecDeque<T> {
+        std::mem::take(&mut self.inactive)
     }
 
     /// Items that hold a slot.
@@ -163,12 +187,26 @@ mod tests {
         assert_eq!(flying.admit(), Admission::Active);
     }
 
-    /// Removing waiting items keeps the order of the others and no slot.
+    /// Reaping keeps the order of the others, who get no slot earlier or later for it.
     #[test]
-    fn removed_items_leave_the_others_in_order() {
+    fn reaped_items_leave_the_others_in_order() {
         let mut l = Limiter::new(1, UNLIMITED);
         admit(&mut l, 0..6);
-        assert_eq!(l.remove_waiting(|n| n % 2 == 0), [2, 4]);
-        assert_eq!((l.release(), l.nr_inactive()), (Some(1), 2));
+        assert_eq!(l.reap(|n| n % 2 == 0), [2, 4]);
+        assert_eq!((l.release(), l.release()), (None, None));
+        assert_eq!((l.release(), l.nr_inactive(), l.nr_active()), (Some(1), 2, 1));
+    }
+
+    /// Places that are kept count for the bound.
+    #[test]
+    fn kept_places_count() {
+        let mut l = Limiter::new(1, 1);
+        assert_eq!(l.reserve(), Admission::Active);
+        assert_eq!(l.reserve(), Admission::Inactive);
+        assert_eq!((l.reserve(), l.admit()), (Admission::Full, Admission::Full));
+        l.wait_reserved(7);
+        assert_eq!(l.admit(), Admission::Full);
+        assert_eq!(l.release(), Some(7));
+        assert_eq!(l.admit(), Admission::Inactive);
     }
 }

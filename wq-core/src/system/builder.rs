@@ -151,6 +151,7 @@ impl SystemBuilder {
             discarded: Spares::new(),
             pools: Mutex::new(Vec::new()),
             queues: Mutex::new(HashMap::new()),
+            reaps: Mutex::new(Vec::new()),
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             timers: Timers::new(),
@@ -163,6 +164,7 @@ impl SystemBuilder {
             said_nice: AtomicBool::new(false),
             said_no_thread: AtomicBool::new(false),
             refuse_threads: AtomicBool::new(false),
+            leavers: Parker::new(),
             shutdown_begun: AtomicBool::new(false),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use crate::proto::asym;
 use crate::queue::QueueRef;
 
-use super::SystemInner;
+use super::{SystemInner, pins};
 
 impl SystemInner {
     /// Gives a queue that is closed, empty and without handles to the digger.
@@ -38,6 +38,7 @@ impl SystemInner {
                 std::thread::yield_now();
             }
         }
+        pins::wait_for_lookers();
         let mut looked_at = Vec::new();
         for queue in buried {
             {
@@ -61,6 +62,15 @@ impl SystemInner {
 impl Drop for SystemInner {
     fn drop(&mut self) {
         let queues = std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        // Aborters and foreign wakers may have come so late that no shutdown waited for them.
+        for limiter in queues.values().flat_map(|queue| queue.get().limiters()) {
+            let waiting = limiter.lock().unwrap_or_else(PoisonError::into_inner).take_waiting();
+            for entry in waiting {
+                entry.meta().clear_waiting();
+            }
+        }
+        pins::wait_for_lookers();
+        pins::wait_for_all();
         for queue in queues.into_values() {
             // SAFETY: handles and worker threads keep the System, so there are none; every item
             // has ended, since a worker inside one would still be there.

@@ -13,6 +13,9 @@ const STRIPES: usize = 16;
 static PINS: [CachePadded<PinStripe>; STRIPES] =
     [const { CachePadded::new(PinStripe::new()) }; STRIPES];
 
+/// Those who abort an item and follow its pointer to the queue.
+static LOOKERS: CachePadded<PinStripe> = CachePadded::new(PinStripe::new());
+
 /// Spreads threads over the stripes.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -27,11 +30,23 @@ pub(crate) fn pin() -> Pin<'static> {
     PINS[STRIPE.try_with(|stripe| *stripe).unwrap_or(0)].pin()
 }
 
+/// Keeps every queue that has waiting items until the guard drops; for a few instructions only.
+pub(crate) fn pin_to_look() -> Pin<'static> {
+    LOOKERS.pin_to_look()
+}
+
+/// Waits until nobody looks at queues whose items have ended.
+pub(crate) fn wait_for_lookers() {
+    while !LOOKERS.no_lookers() {
+        crate::os::sched_yield();
+    }
+}
+
 /// Waits until all pins taken before the call are gone.
 pub(crate) fn wait_for_all() {
     for stripe in &PINS {
         while !stripe.quiescent() {
-            std::thread::yield_now();
+            crate::os::sched_yield();
         }
     }
 }

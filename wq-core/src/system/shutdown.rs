@@ -17,7 +17,7 @@ use crate::{block, os, registry, route};
 
 use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
 
-/// What is left is given this long to be dropped before a thread inside an item counts as stuck.
+/// If no item of a queue was dropped for so long, the threads inside the rest count as stuck.
 const DROP_TIME: Duration = Duration::from_millis(100);
 
 /// Threads are given this long to leave.
@@ -134,9 +134,16 @@ impl SystemInner {
             }
         }
         registry::wake_all(self.id);
-        let deadline = os::now() + DROP_TIME;
         for queue in &self.all_queues().0 {
-            wait_until_empty(*queue, deadline.saturating_duration_since(os::now()));
+            let mut left = queue.get().in_flight();
+            // A million items take longer than the time; what counts is that they get fewer.
+            while !wait_until_empty(*queue, DROP_TIME) {
+                let now = queue.get().in_flight();
+                if now >= left {
+                    break;
+                }
+                left = now;
+            }
         }
     }
 
@@ -181,8 +188,13 @@ impl SystemInner {
     fn wait_for_threads(&self, stuck: u32) {
         let deadline = os::now() + LEAVE_TIME;
         // Acquire: pairs with the Release in `note_thread_gone`.
-        while self.threads.load(Ordering::Acquire) > stuck && os::now() < deadline {
-            os::sched_yield();
+        while self.threads.load(Ordering::Acquire) > stuck {
+            let left = deadline.saturating_duration_since(os::now());
+            if left.is_zero() {
+                return;
+            }
+            // Asleep: the spotters need the CPU, and get it only while nobody else wants it.
+            self.leavers.park(Some(left));
         }
     }
 }

@@ -13,6 +13,7 @@ use async_task::FallibleTask;
 
 use crate::block;
 use crate::entry::Meta;
+use crate::queue::reap;
 use crate::registry;
 
 use super::Guarded;
@@ -185,8 +186,10 @@ fn poll_cell<T>(
 
 /// Asks a task to stop.
 fn abort(meta: &Meta) {
-    if let Some(slot) = meta.abort.request() {
-        registry::wake(slot);
+    match meta.abort.request() {
+        Some(slot) => registry::wake(slot),
+        // It runs, or is in turn to run; or it waits for a slot, which may be for ever.
+        None => reap::ask(meta),
     }
 }
 

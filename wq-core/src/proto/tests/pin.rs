@@ -54,3 +54,33 @@ fn loom_memory_stays_while_pinned() {
         |system, _| assert!(system.stripe.quiescent(), "all pins are gone"),
     );
 }
+
+/// Goal: memory is not freed while somebody who found the flag set, under a pin, touches it.
+/// Method: the looker pins, looks, touches; the freeing thread clears the flag, then frees if
+/// nobody looks.
+#[test]
+fn loom_memory_stays_while_looked_at() {
+    model(|| {
+        let system = Arc::new(System {
+            stripe: PinStripe::new(),
+            memory: Guarded::new(()),
+            // Here: 0 while the flag is set, 1 when it is cleared.
+            ended: AtomicUsize::new(0),
+        });
+        let looker = {
+            let system = Arc::clone(&system);
+            thread::spawn(move || {
+                let pin = system.stripe.pin_to_look();
+                if system.ended.load(Ordering::Relaxed) == 0 {
+                    system.memory.read(|()| ());
+                }
+                drop(pin);
+            })
+        };
+        system.ended.store(1, Ordering::Relaxed);
+        if system.stripe.no_lookers() {
+            system.memory.write(|()| ());
+        }
+        looker.join().unwrap();
+    });
+}
