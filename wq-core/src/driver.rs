@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use crate::current::Current;
 use crate::queue::handle::{Queue, spawn_ref};
+use crate::sense::Sensor;
 use crate::system::System;
 use crate::task::join::JoinHandle;
 use crate::timer::Timers;
@@ -49,6 +51,22 @@ pub fn current_queue() -> Queue {
         Some(Queue::of_item(Arc::clone(&current.system), current.queue()?))
     });
     here.unwrap_or_else(|| System::current().default_queue())
+}
+
+/// For tests: takes a lane from the worker that runs it, as if it were blocked. `seed` chooses the
+/// lane. True: it changed hands.
+pub fn force_take_over(system: &System, seed: u64) -> bool {
+    let pools = system.inner.lock_pools().clone();
+    let pool = &pools[seed as usize % pools.len()];
+    let lane = &pool.lanes()[(seed >> 32) as usize % pool.lanes().len()];
+    let seen = lane.view();
+    seen.is_running() && system.inner.take_over(pool, lane, seen, Sensor::Forced)
+}
+
+/// For tests: has the machine refuse every new worker thread of the System, or no more.
+pub fn refuse_threads(system: &System, refuse: bool) {
+    // Relaxed: a switch; the maker looks at it each time.
+    system.inner.refuse_threads.store(refuse, Ordering::Relaxed);
 }
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.

@@ -1,0 +1,393 @@
+//! Torture: random work on all kinds of queues while lanes are taken away at random moments.
+//!
+//! Nothing may be lost, run twice, run out of order, or need a rescue. Each test is short; those
+//! that are `ignored` are the same for minutes, for `.ci/long`.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wq_core::driver::force_take_over;
+use wq_core::{Queue, System, Workqueue};
+
+/// Longer than any wait that ends.
+const FOR_EVER: Duration = Duration::from_secs(120);
+
+/// A small generator of pseudo-random numbers: the tests repeat by seed.
+#[derive(Clone, Copy)]
+struct Dice(u64);
+
+impl Dice {
+    /// The next number.
+    fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        (self.roll() >> 20) % n
+    }
+}
+
+/// What all items of a run share.
+struct World {
+    /// Unlimited queues: whatever is spawned there runs, whoever waits for it.
+    free: Vec<Queue>,
+    /// A limited queue.
+    limited: Queue,
+    /// An ordered queue, and the number of the next item that is spawned there.
+    ordered: Queue,
+    next_in_order: Mutex<u64>,
+    /// The item of the ordered queue whose turn it is.
+    turn: AtomicU64,
+    /// Items made, begun and ended.
+    made: AtomicU64,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// What was wrong.
+    errors: Mutex<Vec<String>>,
+    /// Wakers for the foreign threads.
+    foreign: Mutex<mpsc::Sender<(Waker, Arc<AtomicBool>)>>,
+}
+
+/// An item's own count: dropped with its future.
+struct Life {
+    world: Arc<World>,
+    begun: bool,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.world.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl World {
+    /// Notes that something is wrong.
+    fn complain(&self, what: String) {
+        self.errors.lock().unwrap().push(what);
+    }
+
+    /// A random unlimited queue.
+    fn free_queue(&self, dice: &mut Dice) -> &Queue {
+        &self.free[dice.below(self.free.len() as u64) as usize]
+    }
+}
+
+/// Returns `Pending` once, after waking itself.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Suspends until a foreign thread wakes it.
+async fn wait_for_foreigner(world: &World) {
+    let woken = Arc::new(AtomicBool::new(false));
+    let mut sent = false;
+    poll_fn(|cx| {
+        if woken.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(&mut sent, true) {
+            let message = (cx.waker().clone(), Arc::clone(&woken));
+            world.foreign.lock().unwrap().send(message).unwrap();
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Keeps the CPU busy.
+fn burn(micros: u64) {
+    let until = Instant::now() + Duration::from_micros(micros);
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
+/// One item: a few random deeds; its value is its seed. Boxed, since items spawn items.
+fn item(
+    world: Arc<World>,
+    mut dice: Dice,
+    depth: u32,
+) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    world.made.fetch_add(1, Ordering::SeqCst);
+    let seed = dice.0;
+    let mut life = Life {
+        world,
+        begun: false,
+    };
+    Box::pin(async move {
+        if std::mem::replace(&mut life.begun, true) {
+            life.world.complain("an item began twice".into());
+        }
+        life.world.begun.fetch_add(1, Ordering::SeqCst);
+        let world = Arc::clone(&life.world);
+        for _ in 0..dice.below(5) {
+            match dice.below(12) {
+                0 => thread::sleep(Duration::from_micros(dice.below(300))),
+                1 => wq_core::blocking(|| {
+                    thread::sleep(Duration::from_micros(dice.below(100)));
+                }),
+                2 => burn(dice.below(100)),
+                3 | 4 => wait_for_foreigner(&world).await,
+                5 | 6 => yield_once().await,
+                _ if depth == 0 => {}
+                7 => spawn_in_order(&world, dice.roll()),
+                8 => drop(
+                    world
+                        .limited
+                        .spawn(item(world.clone(), Dice(dice.roll()), 0)),
+                ),
+                9 => {
+                    let child = item(world.clone(), Dice(dice.roll()), depth - 1);
+                    drop(world.free_queue(&mut dice).spawn(child));
+                }
+                10 => {
+                    let seed = dice.roll() | 1;
+                    let child = item(world.clone(), Dice(seed), depth - 1);
+                    let joined = world.free_queue(&mut dice).spawn(child).await;
+                    if joined.ok() != Some(seed) {
+                        world.complain("a join gave another item's value".into());
+                    }
+                }
+                _ => {
+                    let child = item(world.clone(), Dice(dice.roll() | 1), 0);
+                    if world.free_queue(&mut dice).spawn(child).wait().is_err() {
+                        world.complain("a blocking join failed".into());
+                    }
+                }
+            }
+        }
+        seed
+    })
+}
+
+/// Spawns the next item of the ordered queue, which checks that it is its turn.
+fn spawn_in_order(world: &Arc<World>, seed: u64) {
+    let mut next = world.next_in_order.lock().unwrap();
+    let number = *next;
+    *next += 1;
+    let (body, shared) = (
+        item(Arc::clone(world), Dice(seed | 1), 0),
+        Arc::clone(world),
+    );
+    drop(world.ordered.spawn(async move {
+        if shared.turn.load(Ordering::SeqCst) != number {
+            shared.complain(format!("item {number} of the ordered queue is out of turn"));
+        }
+        body.await;
+        if shared.turn.swap(number + 1, Ordering::SeqCst) != number {
+            shared.complain(format!("item {number} of the ordered queue was overtaken"));
+        }
+    }));
+}
+
+/// A thread that wakes what it is sent.
+fn foreign_waker(inbox: &Mutex<mpsc::Receiver<(Waker, Arc<AtomicBool>)>>, mut dice: Dice) {
+    loop {
+        let Ok((waker, woken)) = inbox.lock().unwrap().recv() else {
+            return;
+        };
+        burn(dice.below(20));
+        woken.store(true, Ordering::Release);
+        if dice.below(2) == 0 {
+            waker.wake_by_ref()
+        } else {
+            waker.wake()
+        }
+    }
+}
+
+/// The queues of a run.
+fn queues(system: &System) -> Vec<Workqueue> {
+    vec![
+        Workqueue::unbound("free").system(system).build().unwrap(),
+        Workqueue::percpu("cpu").system(system).build().unwrap(),
+        Workqueue::percpu("high")
+            .system(system)
+            .highpri()
+            .build()
+            .unwrap(),
+        Workqueue::unbound("limited")
+            .system(system)
+            .max_active(4)
+            .build()
+            .unwrap(),
+        Workqueue::ordered("ordered")
+            .system(system)
+            .build()
+            .unwrap(),
+    ]
+}
+
+/// Random work for `time` while lanes are taken by force.
+fn torture(time: Duration, seed: u64) {
+    let system = System::builder().workers(2).build().unwrap();
+    let owners = queues(&system);
+    let (send, receive) = mpsc::channel();
+    let handle = |n: usize| (*owners[n]).clone();
+    let world = Arc::new(World {
+        free: (0..3).map(handle).collect(),
+        limited: handle(3),
+        ordered: handle(4),
+        next_in_order: Mutex::new(0),
+        turn: AtomicU64::new(0),
+        made: AtomicU64::new(0),
+        begun: AtomicU64::new(0),
+        ended: AtomicU64::new(0),
+        errors: Mutex::new(Vec::new()),
+        foreign: Mutex::new(send),
+    });
+    let inbox = Arc::new(Mutex::new(receive));
+    let foreigners: Vec<_> = (1..3)
+        .map(|n| {
+            let inbox = Arc::clone(&inbox);
+            thread::spawn(move || foreign_waker(&inbox, Dice(seed + n)))
+        })
+        .collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|s| {
+        s.spawn(|| {
+            let mut dice = Dice(seed ^ 0xdead_beef);
+            while !over.load(Ordering::Relaxed) {
+                force_take_over(&system, dice.roll());
+                burn(dice.below(60));
+            }
+        });
+        let mut dice = Dice(seed);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let batch: Vec<_> = (0..dice.below(40) + 1)
+                .map(|_| {
+                    let seed = dice.roll() | 1;
+                    (
+                        seed,
+                        world
+                            .free_queue(&mut dice)
+                            .spawn(item(Arc::clone(&world), Dice(seed), 3)),
+                    )
+                })
+                .collect();
+            for (seed, task) in batch {
+                match task.wait_timeout(FOR_EVER) {
+                    Ok(value) => assert_eq!(value.unwrap(), seed),
+                    Err(_) => panic!(
+                        "an item is lost: {:?}\n{:?}",
+                        system.stats(),
+                        stats(&owners)
+                    ),
+                }
+            }
+        }
+        settle(&owners, &world);
+        over.store(true, Ordering::Relaxed);
+    });
+    let accepted: u64 = stats(&owners).iter().map(|s| s.accepted).sum();
+    let completed: u64 = stats(&owners).iter().map(|s| s.completed).sum();
+    let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+    println!("{accepted} items, {:?}", system.stats());
+    assert_eq!(*world.errors.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(
+        (accepted, completed),
+        (count(&world.made), count(&world.made))
+    );
+    assert_eq!(
+        (count(&world.begun), count(&world.ended)),
+        (accepted, accepted)
+    );
+    assert_eq!(count(&world.turn), *world.next_in_order.lock().unwrap());
+    assert_eq!(system.stats().rescues, 0);
+    assert!(system.stats().handovers_forced > 0, "no lane was taken");
+    let report = system.shutdown(Duration::ZERO);
+    assert_eq!(
+        (report.completed, report.dropped, report.detached),
+        (accepted, 0, 0)
+    );
+    drop(world);
+    foreigners.into_iter().for_each(|t| t.join().unwrap());
+}
+
+/// Waits until every queue is empty: items spawn items, so until nothing is made any more.
+fn settle(owners: &[Workqueue], world: &World) {
+    loop {
+        let before = world.made.load(Ordering::SeqCst);
+        for queue in owners {
+            queue.flush().wait_timeout(FOR_EVER).expect("a flush ends");
+        }
+        if world.ended.load(Ordering::SeqCst) == before {
+            return;
+        }
+    }
+}
+
+/// The queues' statistics.
+fn stats(owners: &[Workqueue]) -> Vec<wq_core::QueueStats> {
+    owners.iter().map(|q| q.stats()).collect()
+}
+
+/// Two seconds of it.
+#[test]
+fn stress_forced_takeovers_briefly() {
+    torture(Duration::from_secs(2), 0x9e37_79b9);
+}
+
+/// Five minutes of it, in rounds with a fresh System each.
+#[test]
+#[ignore = "takes five minutes"]
+fn stress_forced_takeovers() {
+    let end = Instant::now() + Duration::from_secs(300);
+    let mut seed = 1;
+    while Instant::now() < end {
+        torture(Duration::from_secs(20), seed * 0x9e37_79b9);
+        seed += 1;
+    }
+}
+
+/// A million items, from outside, from a worker, and from four foreign threads: each runs once.
+#[test]
+fn stress_a_million_items() {
+    let system = System::builder().workers(2).build().unwrap();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let ran = Arc::new(AtomicU64::new(0));
+    let spawn = |queue: Queue, ran: Arc<AtomicU64>, n: u64| {
+        for _ in 0..n {
+            let ran = Arc::clone(&ran);
+            drop(queue.spawn(async move { ran.fetch_add(1, Ordering::Relaxed) }));
+        }
+    };
+    let (handle, counted) = ((*queue).clone(), Arc::clone(&ran));
+    let inside = queue.spawn_fn(move || spawn(handle, counted, 300_000));
+    thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| spawn((*queue).clone(), Arc::clone(&ran), 100_000));
+        }
+        spawn((*queue).clone(), Arc::clone(&ran), 300_000);
+    });
+    inside.wait().unwrap();
+    let report = queue.flush().wait_timeout(FOR_EVER).unwrap();
+    assert_eq!(
+        (report.completed, ran.load(Ordering::Relaxed)),
+        (1_000_001, 1_000_000)
+    );
+    assert_eq!(
+        Arc::strong_count(&ran),
+        1,
+        "everything that was captured is gone"
+    );
+    assert_eq!(system.stats().rescues, 0);
+}
