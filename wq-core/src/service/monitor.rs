@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lane::Lane;
@@ -41,6 +42,8 @@ struct Seen {
     cpu_at_first: Option<Duration>,
     /// Rounds since then.
     rounds: u32,
+    /// When that was.
+    first_ns: u64,
 }
 
 /// What a round found.
@@ -145,7 +148,7 @@ fn judge(
             return None;
         }
         let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-        return Some(Seen { view, starts, cpu_at_first, rounds: 0 });
+        return Some(Seen { view, starts, cpu_at_first, rounds: 0, first_ns: os::monotonic_ns() });
     };
     seen.rounds += 1;
     if view.is_revoked() {
@@ -162,8 +165,8 @@ fn judge(
     }
 }
 
-/// A lane that nobody runs although work waits. In the first round that may be a wake-up on its
-/// way; in the second it was lost.
+/// A lane that nobody runs although work waits. That may be a wake-up on its way, whose maker was
+/// preempted; if it lasts, somebody has to act in its place.
 fn rescue(
     system: &Arc<SystemInner>,
     pool: &Arc<Pool>,
@@ -171,12 +174,20 @@ fn rescue(
     view: OwnerView,
     before: Option<Seen>,
 ) -> Option<Seen> {
-    let Some(mut seen) = before.filter(|b| b.view == view) else {
-        return Some(Seen { view, starts: 0, cpu_at_first: None, rounds: 0 });
+    // An owner that ran in between has parked anew, which the word does not show.
+    let starts = if view.is_vacant() { 0 } else { system.worker(view.worker()).starts() };
+    let now = os::monotonic_ns();
+    let same = |b: &Seen| b.view == view && b.starts == starts;
+    let Some(mut seen) = before.filter(same) else {
+        return Some(Seen { view, starts, cpu_at_first: None, rounds: 0, first_ns: now });
     };
     seen.rounds += 1;
     if view.is_parked() {
-        // Must not happen: whoever brought the work owed a wake-up.
+        // Relaxed: a setting.
+        let patience = system.patience_ns.load(Ordering::Relaxed);
+        if now.saturating_sub(seen.first_ns) < patience {
+            return Some(seen);
+        }
         system.stats.rescues.raise();
     }
     system.kick_seen(pool, lane, view);
