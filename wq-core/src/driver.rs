@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::current::Current;
 use crate::queue::handle::{Queue, spawn_ref};
@@ -61,6 +61,14 @@ pub fn force_take_over(system: &System, seed: u64) -> bool {
     let lane = &pool.lanes()[(seed >> 32) as usize % pool.lanes().len()];
     let seen = lane.view();
     seen.is_running() && system.inner.take_over(pool, lane, seen, Sensor::Forced)
+}
+
+/// For tests: has the monitor wait so long for a wake-up before it acts in its place. With seconds
+/// of patience no preemption explains a `rescue`, and each one counted is a bug.
+pub fn be_patient(system: &System, patience: Duration) {
+    let patience_ns = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+    // Relaxed: a setting; the monitor looks at it each time.
+    system.inner.patience_ns.store(patience_ns, Ordering::Relaxed);
 }
 
 /// For tests: has the machine refuse every new worker thread of the System, or no more.

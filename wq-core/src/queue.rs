@@ -287,7 +287,7 @@ impl QueueInner {
             if self.refused.load(Ordering::Relaxed) == over || looks == REFUSAL_LOOKS {
                 return (ended, over);
             }
-            std::thread::yield_now();
+            crate::os::sched_yield();
         }
     }
 
@@ -374,11 +374,8 @@ impl Ended {
                 queue.cancelled.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // A wait can end here only if this was the last item of its colour. The fence that
-        // `end` makes while somebody waits keeps the last two enders from missing each other.
-        if queue.counts.end(shard, self.colour)
-            && queue.counts.is_zero(ColourSet::only(self.colour))
-        {
+        // A wait can end here only if this was the last item of its colour.
+        if queue.counts.end(shard, self.colour) && queue.counts.maybe_last(self.colour) {
             queue.pin();
             self.pinned = true;
         }

@@ -105,6 +105,7 @@ impl SystemInner {
     pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
         let Some(spare) = self.claim_spare(pool) else {
             self.request_worker(pool);
+            self.poke_monitor();
             return;
         };
         let worker = self.worker(spare);

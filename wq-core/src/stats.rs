@@ -106,7 +106,8 @@ pub struct SystemStats {
     pub refused_changed: u64,
     /// Times that a sleeping lane got work from one whose item did not end.
     pub relieved: u64,
-    /// Wake-ups that only the monitor noticed to be missing. Must stay 0: each is a bug.
+    /// Wake-ups that the monitor gave in place of whoever owed them: that one was preempted for
+    /// long between bringing the work and waking the lane, or there is a bug.
     pub rescues: u64,
     /// Threads that the machine refused.
     pub thread_creation_failures: u64,

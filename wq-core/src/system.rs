@@ -15,7 +15,7 @@ pub(crate) mod shutdown;
 use std::collections::HashMap;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -117,6 +117,8 @@ pub(crate) struct SystemInner {
     said_nice: AtomicBool,
     /// The machine's refusal of a thread was reported.
     pub(crate) said_no_thread: AtomicBool,
+    /// How long the monitor waits for a wake-up before it acts in its place, ns.
+    pub(crate) patience_ns: AtomicU64,
     /// Tests make the machine refuse threads.
     pub(crate) refuse_threads: AtomicBool,
     /// Where the shutdown waits for threads to leave.

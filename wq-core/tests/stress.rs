@@ -11,11 +11,14 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wq_core::driver::force_take_over;
+use wq_core::driver::{be_patient, force_take_over};
 use wq_core::{Queue, System, Workqueue};
 
 /// Longer than any wait that ends.
 const FOR_EVER: Duration = Duration::from_secs(120);
+
+/// The monitor leaves missing wake-ups alone for so long: each rescue is a lost one, then.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A small generator of pseudo-random numbers: the tests repeat by seed.
 #[derive(Clone, Copy)]
@@ -238,6 +241,7 @@ fn queues(system: &System) -> Vec<Workqueue> {
 /// Random work for `time` while lanes are taken by force.
 fn torture(time: Duration, seed: u64) {
     let system = System::builder().workers(2).build().unwrap();
+    be_patient(&system, PATIENCE);
     let owners = queues(&system);
     let (send, receive) = mpsc::channel();
     let handle = |n: usize| (*owners[n]).clone();
@@ -362,6 +366,7 @@ fn stress_forced_takeovers() {
 #[test]
 fn stress_a_million_items() {
     let system = System::builder().workers(2).build().unwrap();
+    be_patient(&system, PATIENCE);
     let queue = Workqueue::unbound("q").system(&system).build().unwrap();
     let ran = Arc::new(AtomicU64::new(0));
     let spawn = |queue: Queue, ran: Arc<AtomicU64>, n: u64| {

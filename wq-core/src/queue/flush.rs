@@ -189,7 +189,8 @@ impl QueueInner {
                 self.set_flags(DRAINING);
             }
             waiters.list.push(Waiter { id, set: None, kind, cell: Arc::clone(&cell) });
-            if !waiters.armed {
+            // A drain fences in any case, for its flag.
+            if !waiters.armed || kind == WaitFor::Drain {
                 waiters.armed = true;
                 self.counts.arm();
             }

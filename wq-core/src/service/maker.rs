@@ -82,6 +82,7 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
             if policy::need_to_create_worker(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
             }
+            look_at_lanes(system, pool);
             return round;
         }
         made += 1;

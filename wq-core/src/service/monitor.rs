@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lane::Lane;
@@ -23,8 +24,6 @@ const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
 /// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
 /// the spotter cannot.
 const PAUSE_ACTED: Duration = Duration::from_micros(100);
-/// A wake-up that has not come after this is lost.
-const WAKE_UP_LOST: Duration = Duration::from_millis(100);
 /// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
 const IDLE_ROUNDS: u32 = 3_000;
 /// A round that comes this many times too late judges nobody.
@@ -42,7 +41,7 @@ struct Seen {
     /// CPU time of the owner's thread when this item was first seen.
     cpu_at_first: Option<Duration>,
     /// When that was.
-    since_ns: u64,
+    first_ns: u64,
 }
 
 /// What a round found.
@@ -134,7 +133,7 @@ fn judge(
     before: Option<Seen>,
 ) -> Option<Seen> {
     let view = lane.owner.notice();
-    if view.is_vacant() || view.is_parked() || view.is_blocking() {
+    if !view.is_revoked() && (view.is_vacant() || view.is_parked() || view.is_blocking()) {
         return rescue(system, pool, lane, view, before);
     }
     let worker = system.worker(view.worker());
@@ -147,12 +146,12 @@ fn judge(
             return None;
         }
         let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-        let since_ns = os::monotonic_ns();
-        return Some(Seen { view, starts, cpu_at_first, since_ns });
+        return Some(Seen { view, starts, cpu_at_first, first_ns: os::monotonic_ns() });
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        if !view.is_stealing() && worker.look() == ThreadState::Blocked {
+        let asleep = view.is_blocking() || worker.look() == ThreadState::Blocked;
+        if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }
         return Some(seen);
@@ -164,9 +163,8 @@ fn judge(
     }
 }
 
-/// A lane that nobody runs although work waits. A vacant or declared one is staffed; a sleeping
-/// owner has a wake-up on its way, unless it was lost, which only time tells: whoever owes it may
-/// itself wait for a CPU.
+/// A lane that nobody runs although work waits. That may be a wake-up on its way, whose maker was
+/// preempted; if it lasts, somebody has to act in its place.
 fn rescue(
     system: &Arc<SystemInner>,
     pool: &Arc<Pool>,
@@ -174,18 +172,22 @@ fn rescue(
     view: OwnerView,
     before: Option<Seen>,
 ) -> Option<Seen> {
+    // An owner that ran in between has parked anew, which the word does not show.
+    let starts = if view.is_vacant() { 0 } else { system.worker(view.worker()).starts() };
     let now = os::monotonic_ns();
-    let first = before.filter(|b| b.view == view);
-    let Some(seen) = first else {
-        return Some(Seen { view, starts: 0, cpu_at_first: None, since_ns: now });
+    let same = |b: &Seen| b.view == view && b.starts == starts;
+    let Some(seen) = before.filter(same) else {
+        return Some(Seen { view, starts, cpu_at_first: None, first_ns: now });
     };
-    if !view.is_parked() {
-        system.kick_seen(pool, lane, view);
-    } else if now.saturating_sub(seen.since_ns) > WAKE_UP_LOST.as_nanos() as u64 {
-        // Must not happen.
-        system.stats.rescues.raise();
-        system.kick_seen(pool, lane, view);
+    // Relaxed: a setting.
+    let patience = system.patience_ns.load(Ordering::Relaxed);
+    if view.is_parked() && now.saturating_sub(seen.first_ns) < patience {
+        return Some(seen);
     }
+    if view.is_parked() {
+        system.stats.rescues.raise();
+    }
+    system.kick_seen(pool, lane, view);
     Some(seen)
 }
 

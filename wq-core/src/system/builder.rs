@@ -24,6 +24,9 @@ static NEXT_SYSTEM_ID: AtomicU64 = AtomicU64::new(1);
 /// How long a surplus worker stays by default.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// Makers of wake-ups are preempted for a few milliseconds on a busy machine, seldom for more.
+const PATIENCE_NS: u64 = 20_000_000;
+
 /// Longest tag: thread names have 15 bytes, and must say pool and number too.
 const MAX_TAG: usize = 5;
 
@@ -163,6 +166,7 @@ impl SystemBuilder {
             stats: Stats::default(),
             said_nice: AtomicBool::new(false),
             said_no_thread: AtomicBool::new(false),
+            patience_ns: AtomicU64::new(PATIENCE_NS),
             refuse_threads: AtomicBool::new(false),
             leavers: Parker::new(),
             shutdown_begun: AtomicBool::new(false),

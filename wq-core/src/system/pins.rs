@@ -38,7 +38,7 @@ pub(crate) fn pin_to_look() -> Pin<'static> {
 /// Waits until nobody looks at queues whose items have ended.
 pub(crate) fn wait_for_lookers() {
     while !LOOKERS.no_lookers() {
-        std::thread::yield_now();
+        crate::os::sched_yield();
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn wait_for_lookers() {
 pub(crate) fn wait_for_all() {
     for stripe in &PINS {
         while !stripe.quiescent() {
-            std::thread::yield_now();
+            crate::os::sched_yield();
         }
     }
 }

@@ -1,0 +1,117 @@
+//! The machine refuses threads while lanes are blocked: items go on with the threads there are,
+//! it is said once, and when threads can be had again everything ends.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use wq_core::driver::refuse_threads;
+use wq_core::{System, Workqueue};
+
+/// Long enough for anything that happens at all on a crowded machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// Set in the process whose error output is looked at.
+const INNER: &str = "WQ_TEST_REFUSED_THREADS";
+
+/// Blocks every lane, with work behind, while no thread can be had; then allows threads again.
+fn blocked_lanes_without_threads() {
+    let system = System::builder().workers(2).build().unwrap();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let percpu = Workqueue::percpu("p").system(&system).build().unwrap();
+    // Some workers exist before the machine refuses more.
+    queue.spawn(async {}).wait().unwrap();
+    percpu.spawn(async {}).wait().unwrap();
+    refuse_threads(&system, true);
+    let mut wires = Vec::new();
+    let stuck: Vec<_> = (0..20)
+        .map(|n| {
+            let (mut ours, theirs) = UnixStream::pair().unwrap();
+            wires.push(theirs);
+            let read = move || ours.read(&mut [0]).unwrap();
+            if n % 2 == 0 {
+                queue.spawn_fn(read)
+            } else {
+                percpu.spawn_fn(read)
+            }
+        })
+        .collect();
+    let (ran, has_run) = mpsc::channel();
+    let behind: Vec<_> = (0..20)
+        .map(|n| {
+            let ran = ran.clone();
+            let task = async move { ran.send(n).unwrap() };
+            if n % 2 == 0 {
+                queue.spawn(task)
+            } else {
+                percpu.spawn(task)
+            }
+        })
+        .collect();
+    while system.stats().thread_creation_failures < 2 {
+        std::thread::yield_now();
+    }
+    refuse_threads(&system, false);
+    let mut numbers: Vec<i32> = (0..20)
+        .map(|_| has_run.recv_timeout(FOR_EVER).expect("items behind run"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+    assert!(stuck.iter().all(|task| !task.is_finished()));
+    wires.clear();
+    for task in stuck {
+        assert_eq!(task.wait_timeout(FOR_EVER).unwrap().unwrap(), 0);
+    }
+    behind.into_iter().for_each(|task| task.wait().unwrap());
+    let report = system.shutdown(FOR_EVER);
+    assert_eq!(
+        (report.completed, report.dropped, report.detached),
+        (42, 0, 0)
+    );
+}
+
+/// See the module; the refusals (there are several) are reported once.
+#[test]
+fn everything_ends_and_it_is_said_once() {
+    if std::env::var_os(INNER).is_some() {
+        return blocked_lanes_without_threads();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "everything_ends_and_it_is_said_once",
+            "--nocapture",
+        ])
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(
+        said.matches("the machine refused a worker thread").count(),
+        1,
+        "{said}"
+    );
+}
+
+/// A shutdown without threads to drop what is left does not hang, and leaks nothing.
+#[test]
+fn a_shutdown_without_threads_ends() {
+    let system = System::builder().workers(2).build().unwrap();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    refuse_threads(&system, true);
+    let shared = std::sync::Arc::new(());
+    for _ in 0..10 {
+        let share = std::sync::Arc::clone(&shared);
+        drop(queue.spawn(async move { drop(share) }));
+    }
+    let report = system.shutdown(Duration::ZERO);
+    assert_eq!(report.completed + report.dropped + report.detached, 10);
+    drop(queue);
+    drop(system);
+    while std::sync::Arc::strong_count(&shared) > 1 {
+        std::thread::yield_now();
+    }
+}
