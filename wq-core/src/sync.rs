@@ -28,10 +28,11 @@ pub(crate) fn futex_wait(
     let _ = crate::os::futex_wait(word, expected, limit);
     #[cfg(loom)]
     {
-        // The model's sleep is a turn given up: the caller looks again, as after a spurious
-        // return. A lost wake-up shows as an endless loop, which loom reports.
+        // The model's sleep is a turn given up, and every return is spurious: the caller looks
+        // again. A lost wake-up shows as an endless loop, which loom reports.
         let _ = limit;
-        while word.load(atomic::Ordering::Relaxed) == expected {
+        // Relaxed: as the kernel's look, which orders nothing for the caller.
+        if word.load(atomic::Ordering::Relaxed) == expected {
             loom::thread::yield_now();
         }
     }

@@ -163,8 +163,8 @@ impl WorkState {
 
     /// Whether `request` is the one that is to come; may be stale when it returns.
     pub(crate) fn is_pending_as(&self, request: Request) -> bool {
-        // Acquire: as in `is_pending`.
-        let word = self.0.load(Ordering::Acquire);
+        // Relaxed: a hint; the entry's `begin` decides, and synchronises.
+        let word = self.0.load(Ordering::Relaxed);
         word & PENDING != 0 && request_of(word) == request
     }
 

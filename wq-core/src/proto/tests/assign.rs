@@ -181,6 +181,31 @@ fn loom_spare_displaced_before_it_woke_goes_back() {
     );
 }
 
+/// Goal: a spare takes a lane that it was given though somebody else is at the word already.
+/// Method: a taker hands over, another one claims the lane from the new owner and freezes; the
+/// spare looks at any moment.
+#[test]
+fn loom_spare_takes_a_lane_that_is_claimed_again() {
+    race::<Pool, bool, _>(
+        Pool::new,
+        [
+            |pool| pool.give(0) == Gift::Given,
+            |pool| {
+                // Frozen.
+                let _claim = pool.claim(0, SPARE);
+                false
+            },
+            Pool::look,
+        ],
+        |pool, [given, _, looked]| {
+            assert!(given, "nobody came in between");
+            assert!(looked || pool.look(), "the spare was given the lane");
+            assert_eq!(pool.worked(), 1, "it took a lane of its own for lost");
+            assert_eq!(pool.backs(), 0);
+        },
+    );
+}
+
 /// Goal: a look of the spare at an offer that has failed does not throw the next one away, though
 /// the two lanes' tokens are equal numbers. Method: one lane is offered and refused, for its owner
 /// comes back and another taker gets it; then the other lane is given; the spare looks at any
@@ -207,8 +232,15 @@ fn loom_stale_look_does_not_consume_the_next_offer() {
             |pool| Some(pool.look()),
         ],
         |pool, [second, _, looked]| {
+            if second.is_none() {
+                assert!(
+                    looked == Some(true) || pool.look(),
+                    "the first offer is gone"
+                );
+                return;
+            }
             // The first lane may be refused as busy: its owner works in the second.
-            if second != Some(true) {
+            if second == Some(false) {
                 return;
             }
             assert!(looked == Some(true) || pool.look(), "the offer is gone");

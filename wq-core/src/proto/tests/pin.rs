@@ -5,9 +5,6 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use super::{Guarded, race};
 use crate::proto::pin::PinStripe;
 
-/// Pushers in each model.
-const PUSHERS: usize = 2;
-
 /// A stripe, and the memory that it protects.
 struct System {
     stripe: PinStripe,
@@ -36,9 +33,14 @@ impl System {
         drop(pin);
     }
 
-    /// Frees the memory if all items have ended and nobody pins it.
-    fn free(&self) {
-        if self.ended.load(Ordering::Acquire) == PUSHERS && self.stripe.quiescent() {
+    /// A wake-up of another System's task, on the same stripe.
+    fn wake_other(&self) {
+        drop(self.stripe.pin());
+    }
+
+    /// Frees the memory if all `items` have ended and nobody pins it.
+    fn free(&self, items: usize) {
+        if self.ended.load(Ordering::Acquire) == items && self.stripe.quiescent() {
             self.memory.write(|()| ());
         }
     }
@@ -50,7 +52,18 @@ impl System {
 fn loom_memory_stays_while_pinned() {
     race::<System, (), _>(
         System::new,
-        [System::wake, System::wake, System::free],
+        [System::wake, System::wake, |system| system.free(2)],
+        |system, _| assert!(system.stripe.quiescent(), "all pins are gone"),
+    );
+}
+
+/// Goal: pins that the freeing thread knows nothing of do not make up for one that lasts. Method:
+/// as above, with one pusher, and a pin for another System that comes and goes.
+#[test]
+fn loom_foreign_pins_do_not_hide_one_that_lasts() {
+    race::<System, (), _>(
+        System::new,
+        [System::wake, System::wake_other, |system| system.free(1)],
         |system, _| assert!(system.stripe.quiescent(), "all pins are gone"),
     );
 }
