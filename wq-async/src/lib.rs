@@ -1,8 +1,75 @@
-//! An async runtime with the semantics of the Linux kernel's concurrency managed workqueue.
+//! An async runtime with the semantics of the Linux kernel's concurrency managed workqueues.
 //!
-//! Write ordinary code: a task that blocks, without saying so, delays the others by tens of
-//! microseconds. Say what the work is, not where it runs: queues with order, priority and limits,
-//! that can be flushed, drained and cancelled.
+//! Write ordinary code: a task may block in a system call, on a lock or in a foreign library and
+//! need not say so; another worker takes its CPU over. Say what the work is and not where it runs:
+//! queues with order, limits, priority and CPUs, that can be flushed, drained and cancelled.
+//!
+//! ```
+//! use wq::Workqueue;
+//!
+//! #[wq::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let journal = Workqueue::ordered("journal").build()?;
+//!     let read = wq::spawn(async { std::fs::read_to_string("Cargo.toml") }); // may block
+//!     let lines = read.await??.lines().count();
+//!     drop(journal.spawn(async move { println!("{lines} lines") }));
+//!     assert_eq!(wq::flush(&journal).await?.completed, 1);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What is where
+//!
+//! | to | use |
+//! |---|---|
+//! | start a program, or a test | [`#[wq::main]`](macro@main), [`#[wq::test]`](macro@test) |
+//! | run a future or a closure | [`spawn`], [`spawn_fn`], [`spawn_on`] |
+//! | keep an order, a limit, a priority, CPUs | [`Workqueue`], whose handles are [`Queue`]s |
+//! | wait for what a queue has accepted | [`flush`], [`drain`], [`Workqueue::destroy`] |
+//! | queue one thing again and again | [`Work`], and with a timer [`DelayedWork`] |
+//! | wait for one task, or stop it | [`JoinHandle`] |
+//! | wait for some time | [`time`] |
+//! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
+//! | say in advance that code blocks | [`blocking`] |
+//! | have an instance of one's own, and end it | [`System`] |
+//!
+//! # The one rule
+//!
+//! A future that returns `Pending` is a work function that went to sleep. Its item stays *in
+//! flight* from the moment it is accepted until it has returned: it keeps its slot, its turn and
+//! its place in the flush, and gives up the CPU alone. So `max_active(4)` means four futures,
+//! suspended or not, an ordered queue polls no future before the previous one has ended, and a
+//! flush waits for suspended futures too.
+//!
+//! # Which System
+//!
+//! A [`System`] has pools, workers and queues. The free functions use that of the worker they are
+//! called on; else the one that the thread has entered ([`System::enter`]); else the process's
+//! default, which is made when it is first needed. `#[wq::main]` installs the default.
+//!
+//! # Other crates
+//!
+//! What needs no runtime of its own runs here: `futures`, `async-channel`, `async-lock`,
+//! `tokio::sync`, and crates that bring a reactor thread, such as `async-net`. Libraries that start
+//! tokio tasks need a tokio runtime.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `macros` | yes | [`main`](macro@main) and [`test`](macro@test) |
+//! | `time` | yes | [`time`] |
+//!
+//! # Platforms
+//!
+//! Linux has all of it. Other Unix systems build and keep the semantics, but cannot see whether a
+//! thread is blocked: there only declared blocking ([`blocking`], the waits, [`block_on`]) hands a
+//! CPU over, and pinning and priorities do nothing. Rust 1.85 or later.
+//!
+//! Readers who know the kernel find things by its names: search for `queue_work`, `flush_work`,
+//! `alloc_ordered_workqueue`.
+
+#![forbid(unsafe_code)]
 
 mod blocking;
 mod spawn;

@@ -58,6 +58,22 @@ fn free_functions_use_the_current_system() {
     assert!(nested.wait().unwrap());
 }
 
+/// Guards of entered Systems may be dropped in any order; the one made last counts.
+#[test]
+fn guards_may_be_dropped_in_any_order() {
+    let systems = ["a", "b", "c"].map(|n| System::builder().name(n).build().unwrap());
+    let [a, b, c] = systems.each_ref().map(System::enter);
+    let current = || wq::spawn_fn(|| std::thread::current().name().unwrap()[..1].to_owned());
+    drop(b);
+    assert_eq!(current().wait().unwrap(), "c");
+    drop(c);
+    assert_eq!(current().wait().unwrap(), "a");
+    let again = systems[1].enter();
+    drop(a);
+    assert_eq!(current().wait().unwrap(), "b");
+    drop(again);
+}
+
 /// A root future is a task with `run`, and stays on the caller's thread with `block_on`.
 #[test]
 fn run_moves_and_block_on_stays() {

@@ -75,6 +75,15 @@ impl Stats {
 }
 
 /// What a System has done so far. A snapshot: the fields are read one after another.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().workers(2).build()?;
+/// system.run(async {});
+/// let stats = system.stats();
+/// assert!(stats.threads >= 1 && stats.threads_peak >= stats.threads);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemStats {
@@ -118,6 +127,16 @@ pub struct SystemStats {
 }
 
 /// What a queue has done so far. A snapshot: the fields are read one after another.
+///
+/// # Examples
+/// ```
+/// let queue = wq_core::Workqueue::unbound("jobs").max_active(1).build()?;
+/// let task = queue.spawn(std::future::pending::<()>());
+/// let stats = queue.stats();
+/// assert_eq!((stats.accepted, stats.in_flight, stats.waiting), (1, 1, 0));
+/// task.abort();
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct QueueStats {

@@ -13,6 +13,32 @@
 //! - No waker is cloned, woken or dropped under the lock, and no callback runs there. Each may
 //!   come back here.
 //! - Arming wakes the service thread only for a deadline earlier than the one it sleeps for.
+//!
+//! Users meet timers as [`DelayedWork`](crate::DelayedWork) and, in wq-async, as `wq::time`. This
+//! module is for those who build such things.
+//!
+//! # Examples
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use wq_core::timer::{Clock, Fire, OnTimer, Timers, VirtualClock};
+//!
+//! /// Says that it was called.
+//! struct Hello;
+//! impl OnTimer for Hello {
+//!     fn fire(self: Arc<Self>) {
+//!         println!("hello");
+//!     }
+//! }
+//!
+//! let timers = Timers::with_clock(Clock::Virtual(VirtualClock::new()));
+//! let deadline = timers.now() + Duration::from_secs(60);
+//! let key = timers.arm(deadline, Fire::Call(Arc::new(Hello)))?;
+//! timers.advance(Duration::from_secs(60));
+//! assert_eq!(timers.expire_due(), 1);
+//! assert!(timers.cancel(key).is_none(), "it has fired");
+//! # Ok::<(), wq_core::timer::ArmError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -26,6 +26,17 @@ use wait::Progress;
 pub use wait::{CancelWait, WorkFlush};
 
 /// Answer to a queueing call.
+///
+/// # Examples
+/// ```
+/// use wq_core::{Queued, Work};
+///
+/// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+/// let work = Work::new(|| ());
+/// work.disable();
+/// assert_eq!(queue.queue(&work), Queued::Disabled);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "an item that was not queued does not run for this call"]
 pub enum Queued {
@@ -116,6 +127,17 @@ impl Work {
     }
 
     /// Takes a pending execution back; says whether there was one. A running one goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("tick"));
+    /// let _ = queue.queue(&work);
+    /// let taken_back = work.cancel(); // false if it began already
+    /// assert!(!work.is_pending());
+    /// # let _ = taken_back;
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "cancel_work")]
     pub fn cancel(&self) -> bool {
         self.0.cancel()
@@ -126,6 +148,19 @@ impl Work {
     ///
     /// # Cancellation
     /// Dropping the wait enables the item again; what was taken back stays so.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("tick"));
+    /// let _ = queue.queue(&work);
+    /// work.cancel_and_wait().wait()?;
+    /// assert!(!work.is_pending() && !work.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "cancel_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
         CancelWait::begin(&self.0, self.0.disable_and_cancel())
@@ -136,6 +171,16 @@ impl Work {
     ///
     /// # Cancellation
     /// Dropping the wait abandons it.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("tick"));
+    /// let _ = queue.queue(&work);
+    /// work.flush().wait()?;
+    /// assert!(!work.is_pending() && !work.is_running());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "flush_work")]
     pub fn flush(&self) -> WorkFlush {
         WorkFlush::begin(&self.0)
@@ -143,6 +188,22 @@ impl Work {
 
     /// Takes a pending execution back and refuses requests until [`Work::enable`] was called as
     /// often as this. Says whether it was pending.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Queued, Work};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = Work::new(|| ());
+    /// assert!(!work.disable()); // it was not pending
+    /// assert_eq!(queue.queue(&work), Queued::Disabled);
+    /// assert_eq!(work.enable(), Some(true));
+    /// assert_eq!(queue.queue(&work), Queued::New);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "disable_work")]
     pub fn disable(&self) -> bool {
         self.0.disable_and_cancel()

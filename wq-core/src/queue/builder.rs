@@ -52,6 +52,14 @@ pub(crate) fn check_name(complaints: &mut Complaints, name: &str, max: usize) {
 }
 
 /// A queue or System could not be built or changed. Names every bad field, with what is allowed.
+///
+/// # Examples
+/// ```
+/// let error = wq_core::Workqueue::unbound("").nice(40).build().unwrap_err();
+/// assert_eq!(error.fields().collect::<Vec<_>>(), ["name", "nice"]);
+/// assert!(!error.is_thread_refused() && !error.is_closed());
+/// println!("{error}"); // name: it is empty; ...; nice: 40 is outside -20 to 19
+/// ```
 #[derive(Debug)]
 pub struct BuildError(Kind);
 
@@ -248,6 +256,18 @@ macro_rules! common_setters {
 }
 
 /// Builds an unbound queue. Setters never fail; `build` names every bad field.
+///
+/// # Examples
+/// ```
+/// let queue = wq_core::Workqueue::unbound("backup")
+///     .cpus("0-3") // those of them that are in use
+///     .nice(10)
+///     .max_active(4)
+///     .max_pending(1000)
+///     .build()?;
+/// assert_eq!(queue.name(), "backup");
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct UnboundBuilder {
@@ -327,6 +347,13 @@ fn check_cpus(complaints: &mut Complaints, list: Option<&str>, system: &SystemIn
 }
 
 /// Builds a per-CPU queue. Setters never fail; `build` names every bad field.
+///
+/// # Examples
+/// ```
+/// let queue = wq_core::Workqueue::percpu("urgent").highpri().max_active(16).build()?;
+/// assert_eq!(queue.name(), "urgent");
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct PercpuBuilder {
@@ -371,6 +398,15 @@ impl PercpuBuilder {
 }
 
 /// Builds an ordered queue: one item in flight, in order of acceptance.
+///
+/// It has no `max_active`: that is one.
+///
+/// # Examples
+/// ```
+/// let queue = wq_core::Workqueue::ordered("journal").max_pending(1000).nice(5).build()?;
+/// assert_eq!(queue.name(), "journal");
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OrderedBuilder(UnboundBuilder);

@@ -14,6 +14,20 @@ use crate::proto::counts::{COLOURS, Colour, ColourSet};
 use super::{BURIED, DRAINING, QueueInner, QueueRef, RETIRED};
 
 /// What happened to the items of a queue since the last report.
+///
+/// Counted since the queue's last report, whoever got it; flushes that end together get the same
+/// one. An item that was accepted later and has ended by then is counted too.
+///
+/// # Examples
+/// ```
+/// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+/// queue.spawn(async {});
+/// queue.spawn(async { panic!("counted") });
+/// let report = queue.flush().wait()?;
+/// assert_eq!((report.completed, report.panicked, report.cancelled), (1, 1, 0));
+/// assert_eq!(queue.flush().wait()?.completed, 0); // told already
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct FlushReport {

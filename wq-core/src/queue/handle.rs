@@ -69,6 +69,16 @@ impl QueueHandle {
 }
 
 /// A cheap handle to a queue, which can add items and nothing else.
+///
+/// # Examples
+/// ```
+/// let owner = wq_core::Workqueue::unbound("jobs").build()?;
+/// let queue: wq_core::Queue = (*owner).clone();
+/// drop(owner);
+/// // The handle lives on; the queue was closed by its owner's drop.
+/// assert!(queue.is_closed());
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "workqueue_struct")]
 pub struct Queue(pub(crate) Arc<QueueHandle>);
@@ -135,6 +145,14 @@ impl Queue {
     }
 
     /// Queues a closure as a work item. It may block: another worker then takes the CPU.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("files").build()?;
+    /// let text = queue.spawn_fn(|| std::fs::read_to_string("Cargo.toml"));
+    /// assert!(text.wait().unwrap().is_ok());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "queue_work")]
     #[inline]
     pub fn spawn_fn<F, T>(&self, function: F) -> JoinHandle<T>
@@ -147,6 +165,19 @@ impl Queue {
 
     /// As [`Queue::spawn`], on a CPU of the caller's choice if the queue is per-CPU; otherwise
     /// the CPU is a hint.
+    ///
+    /// A CPU that the System does not use stands for the first one that it does.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let queue = wq_core::Workqueue::percpu("counters").system(&system).build()?;
+    /// for cpu in system.topology().allowed().iter() {
+    ///     let task = queue.spawn_on(cpu, async move { cpu });
+    ///     assert_eq!(task.wait().unwrap(), cpu);
+    /// }
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "queue_work_on")]
     pub fn spawn_on<F>(&self, cpu: usize, future: F) -> JoinHandle<F::Output>
     where
@@ -163,6 +194,16 @@ impl Queue {
     ///
     /// # Errors
     /// The future, and whether the queue was full or closed.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("small").max_pending(1).build()?;
+    /// let held = queue.try_spawn(std::future::pending::<()>()).expect("there is room for one");
+    /// let error = queue.try_spawn(std::future::pending::<()>()).unwrap_err();
+    /// assert!(error.is_full());
+    /// held.abort();
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
     where
         F: Future + Send + 'static,
@@ -180,6 +221,19 @@ impl Queue {
     }
 
     /// Asks for an execution of a re-queueable item, here.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Queued, Work};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = Work::new(|| println!("tick"));
+    /// match queue.queue(&work) {
+    ///     Queued::New | Queued::AlreadyPending => work.flush().wait()?,
+    ///     Queued::Disabled | Queued::Closed => unreachable!("nobody disables or closes here"),
+    /// };
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "queue_work")]
     #[doc(alias = "schedule_work")]
     pub fn queue(&self, work: &Work) -> Queued {
@@ -187,6 +241,15 @@ impl Queue {
     }
 
     /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues; otherwise a hint).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::percpu("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("on CPU 0, if it is in use"));
+    /// assert_eq!(queue.queue_on(0, &work), wq_core::Queued::New);
+    /// work.flush().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "queue_work_on")]
     pub fn queue_on(&self, cpu: usize, work: &Work) -> Queued {
         work.inner().queue_at(self, self.0.system.ordinal(cpu))
@@ -194,6 +257,21 @@ impl Queue {
 
     /// Asks for an execution after a delay, never earlier. Without delay as [`Queue::queue`].
     /// The item is pending from now on.
+    ///
+    /// Delays beyond 30 years are cut to that.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq_core::{DelayedWork, Queued};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = DelayedWork::new(|| println!("tick"));
+    /// assert_eq!(queue.queue_after(&tick, Duration::from_secs(60)), Queued::New);
+    /// assert_eq!(queue.queue_after(&tick, Duration::ZERO), Queued::AlreadyPending);
+    /// assert!(tick.cancel());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "queue_delayed_work")]
     pub fn queue_after(&self, work: &DelayedWork, delay: Duration) -> Queued {
         work.inner().queue_after(self, delay)
@@ -201,22 +279,63 @@ impl Queue {
 
     /// Sets the delay of an item anew, whatever its state: an armed or queued execution is taken
     /// back first. A running one is left alone.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq_core::{DelayedWork, Modified};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = DelayedWork::new(|| println!("tick"));
+    /// assert_eq!(queue.modify_after(&tick, Duration::from_secs(60)), Modified::New);
+    /// assert_eq!(queue.modify_after(&tick, Duration::from_secs(1)), Modified::Rearmed);
+    /// assert!(tick.cancel());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "mod_delayed_work")]
     pub fn modify_after(&self, work: &DelayedWork, delay: Duration) -> Modified {
         work.inner().modify_after(self, delay)
     }
 
     /// The name it was built with.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(wq_core::Workqueue::unbound("jobs").build()?.name(), "jobs");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.inner().name
     }
 
     /// Whether it refuses new items.
+    ///
+    /// May be stale when it returns, if others hold the owner.
+    ///
+    /// # Examples
+    /// ```
+    /// let owner = wq_core::Workqueue::unbound("jobs").build()?;
+    /// let queue = (*owner).clone();
+    /// assert!(!queue.is_closed());
+    /// drop(owner);
+    /// assert!(queue.is_closed());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.inner().flags() & CLOSED != 0
     }
 
     /// What it has done so far.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn(async {});
+    /// queue.flush().wait()?;
+    /// let stats = queue.stats();
+    /// assert_eq!((stats.accepted, stats.completed, stats.in_flight), (1, 1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> QueueStats {
         self.inner().stats()
     }
@@ -311,6 +430,13 @@ impl Drop for Workqueue {
 
 impl Workqueue {
     /// Builds a queue whose items run on any of a set of CPUs.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("backup").nice(10).max_active(4).build()?;
+    /// assert_eq!(queue.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "alloc_workqueue")]
     #[doc(alias = "WQ_UNBOUND")]
     pub fn unbound(name: impl Into<String>) -> UnboundBuilder {
@@ -318,6 +444,13 @@ impl Workqueue {
     }
 
     /// Builds a queue whose items run on the CPU where they were queued.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::percpu("urgent").highpri().build()?;
+    /// assert_eq!(queue.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "alloc_workqueue")]
     #[doc(alias = "WQ_PERCPU")]
     pub fn percpu(name: impl Into<String>) -> PercpuBuilder {
@@ -325,6 +458,18 @@ impl Workqueue {
     }
 
     /// Builds a queue that runs one item at a time, in the order in which they were accepted.
+    ///
+    /// An item has its turn until it has returned, suspended or not.
+    ///
+    /// # Examples
+    /// ```
+    /// let journal = wq_core::Workqueue::ordered("journal").build()?;
+    /// let first = journal.spawn(async { 1 });
+    /// let second = journal.spawn(async { 2 });
+    /// assert_eq!(second.wait().unwrap(), 2);
+    /// assert!(first.is_finished());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "alloc_ordered_workqueue")]
     pub fn ordered(name: impl Into<String>) -> OrderedBuilder {
         OrderedBuilder::new(name.into())
@@ -340,6 +485,14 @@ impl Workqueue {
     ///
     /// # Cancellation
     /// Dropping the wait abandons it and leaves no trace.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn_fn(|| ());
+    /// assert_eq!(queue.flush().wait()?.completed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "flush_workqueue")]
     pub fn flush(&self) -> Flush {
         Flush::begin(&self.0)
@@ -350,6 +503,15 @@ impl Workqueue {
     ///
     /// # Cancellation
     /// Dropping the wait abandons it: the queue accepts again.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn_fn(|| ());
+    /// queue.drain().wait()?;
+    /// assert_eq!(queue.stats().in_flight, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "drain_workqueue")]
     pub fn drain(&self) -> Drain {
         Drain::begin(&self.0)
@@ -360,6 +522,17 @@ impl Workqueue {
     ///
     /// # Cancellation
     /// Dropping the wait abandons it; the queue stays closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn_fn(|| ());
+    /// let report = queue.destroy().wait_timeout(Duration::from_secs(10))?;
+    /// assert_eq!(report.completed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "destroy_workqueue")]
     pub fn destroy(self) -> Destroy {
         self.0.inner().set_flags(CLOSED | DRAINING);
@@ -372,6 +545,14 @@ impl Workqueue {
     ///
     /// # Errors
     /// If `max_active` is 0, or the queue is ordered or was built without a limit.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").max_active(1).build()?;
+    /// queue.set_max_active(4)?;
+    /// assert!(queue.set_max_active(0).is_err());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "workqueue_set_max_active")]
     pub fn set_max_active(&self, max_active: usize) -> Result<(), BuildError> {
         let q = self.0.inner();
@@ -399,6 +580,18 @@ impl Workqueue {
 }
 
 /// A queue did not accept a future; here it is back.
+///
+/// # Examples
+/// ```
+/// let owner = wq_core::Workqueue::unbound("jobs").build()?;
+/// let queue = (*owner).clone();
+/// drop(owner);
+/// let error = queue.try_spawn(async { 7 }).unwrap_err();
+/// assert!(error.is_closed() && !error.is_full());
+/// let future = error.into_inner();
+/// # drop(future);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct TrySpawnError<F> {
     future: F,

@@ -14,6 +14,19 @@ use super::flush::{FlushReport, WaitCell, WaitFor};
 use super::handle::{Queue, QueueHandle};
 
 /// A wait that cannot end well.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+/// let task = queue.spawn(std::future::pending::<()>());
+/// let error = queue.flush().wait_timeout(Duration::from_millis(1)).unwrap_err();
+/// assert!(error.is_timeout() && !error.is_deadlock());
+/// println!("{error}"); // the time was over: queue "jobs" still has 1 items in flight ...
+/// task.abort();
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitError(Kind);
 
@@ -170,6 +183,15 @@ macro_rules! wait_type {
 wait_type!(
     /// Waits until the items that a queue had accepted have ended: see
     /// [`Workqueue::flush`](crate::Workqueue::flush).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn(async {});
+    /// let flush: wq_core::Flush = queue.flush();
+    /// assert_eq!(flush.wait()?.completed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Flush,
     WaitFor::Flush,
     Result<FlushReport, WaitError>,
@@ -178,6 +200,15 @@ wait_type!(
 
 wait_type!(
     /// Waits until a queue is empty: see [`Workqueue::drain`](crate::Workqueue::drain).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn(async {});
+    /// let drain: wq_core::Drain = queue.drain();
+    /// assert_eq!(drain.wait()?.completed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Drain,
     WaitFor::Drain,
     Result<FlushReport, WaitError>,
@@ -186,6 +217,15 @@ wait_type!(
 
 wait_type!(
     /// Waits until a queue has ended: see [`Workqueue::destroy`](crate::Workqueue::destroy).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn(async {});
+    /// let destroy: wq_core::Destroy = queue.destroy();
+    /// assert_eq!(destroy.wait()?.completed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Destroy,
     WaitFor::Drain,
     Result<FlushReport, WaitError>,

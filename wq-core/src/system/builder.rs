@@ -57,6 +57,14 @@ impl SystemBuilder {
 
     /// What the names of its threads begin with, at most 5 bytes; default `wq`. Tells several
     /// Systems of a process apart.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().name("db").build()?;
+    /// let name = system.spawn(async { std::thread::current().name().map(str::to_owned) });
+    /// assert!(name.wait().unwrap().is_some_and(|name| name.starts_with("db/")));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn name(mut self, tag: impl Into<String>) -> SystemBuilder {
         self.tag = tag.into();
         self
@@ -64,6 +72,15 @@ impl SystemBuilder {
 
     /// The CPUs to use, as the kernel writes lists of them: `"0-3,8"`. Default: all that the
     /// process may use. CPUs beyond those are left out; none left is an error.
+    ///
+    /// # Examples
+    /// ```
+    /// let everywhere = wq_core::System::builder().cpus("0-1023").build()?;
+    /// let error = wq_core::System::builder().cpus("3-1").build().unwrap_err();
+    /// assert_eq!(error.fields().collect::<Vec<_>>(), ["cpus"]);
+    /// # drop(everywhere);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "unbound_cpus")]
     pub fn cpus(mut self, list: impl Into<String>) -> SystemBuilder {
         self.cpus = Some(list.into());
@@ -72,12 +89,30 @@ impl SystemBuilder {
 
     /// How many items of an unbound queue may be polled at a time while none blocks. Default:
     /// the CPUs in use, at most the CPU quota of the container, rounded up.
+    ///
+    /// There are more threads than that when items block.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().workers(1).build()?;
+    /// assert_eq!(system.run(async { 7 }), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn workers(mut self, lanes: usize) -> SystemBuilder {
         self.workers = Some(lanes);
         self
     }
 
     /// How long a surplus worker thread stays; default 10 s.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let system = wq_core::System::builder().keep_alive(Duration::from_secs(1)).build()?;
+    /// # drop(system);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "IDLE_WORKER_TIMEOUT")]
     pub fn keep_alive(mut self, time: Duration) -> SystemBuilder {
         self.keep_alive = time;

@@ -25,6 +25,14 @@ use super::{OwnQueues, SystemInner};
 ///
 /// A cheap handle. When the last handle that came from [`SystemBuilder::build`] (or a clone of
 /// it) is dropped, the System shuts down as by [`System::shutdown`] without grace.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().name("db").workers(2).build()?;
+/// let queue = wq_core::Workqueue::unbound("queries").system(&system).build()?;
+/// assert_eq!(queue.spawn(async { 7 }).wait().unwrap(), 7);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct System {
     pub(crate) inner: Arc<SystemInner>,
@@ -48,8 +56,8 @@ impl fmt::Debug for System {
 }
 
 thread_local! {
-    /// Systems entered on this thread, the innermost last.
-    static ENTERED: RefCell<Vec<System>> = const { RefCell::new(Vec::new()) };
+    /// Systems entered on this thread, the innermost last, each with its guard's number.
+    static ENTERED: RefCell<Vec<(u64, System)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The process's default.
@@ -57,6 +65,13 @@ static DEFAULT: OnceLock<System> = OnceLock::new();
 
 impl System {
     /// A builder with the defaults.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().workers(2).build()?;
+    /// # drop(system);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn builder() -> SystemBuilder {
         SystemBuilder::new()
     }
@@ -72,6 +87,14 @@ impl System {
     ///
     /// # Panics
     /// If the default must be made and the machine refuses its threads.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().name("db").build()?;
+    /// let _entered = system.enter();
+    /// assert_eq!(format!("{:?}", wq_core::System::current()), format!("{system:?}"));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn current() -> System {
         let here = Current::with(|current| {
             current.map(|c| System { inner: Arc::clone(&c.system), _owner: None })
@@ -81,7 +104,7 @@ impl System {
 
     /// The System entered on this thread, if any.
     pub(crate) fn entered() -> Option<System> {
-        ENTERED.try_with(|entered| entered.borrow().last().cloned()).ok().flatten()
+        ENTERED.try_with(|entered| entered.borrow().last().map(|(_, s)| s.clone())).ok()?
     }
 
     /// The process's default System, made at the first call.
@@ -96,29 +119,75 @@ impl System {
     ///
     /// # Errors
     /// If there is one already: installed before, or made because something was spawned.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().workers(2).build()?;
+    /// system.install_default()?;
+    /// assert!(system.install_default().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn install_default(&self) -> Result<(), DefaultSystemError> {
         DEFAULT.set(self.clone()).map_err(|_| DefaultSystemError(()))
     }
 
     /// Makes this the current System of the calling thread until the guard is dropped.
+    ///
+    /// Guards nest; the one made last counts. A worker's own System comes before an entered one.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let _entered = system.enter();
+    /// // Built on `system`, because it is the current one.
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// # drop(queue);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn enter(&self) -> EnterGuard<'_> {
-        ENTERED.with(|entered| entered.borrow_mut().push(self.clone()));
-        EnterGuard { _system: PhantomData }
+        let number = ENTERED.with(|entered| {
+            let mut entered = entered.borrow_mut();
+            let number = entered.last().map_or(0, |(number, _)| number + 1);
+            entered.push((number, self.clone()));
+            number
+        });
+        EnterGuard { number, _system: PhantomData }
     }
 
     /// The unbound queue without limits to which `spawn` goes.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.default_queue().name(), "events_unbound");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "system_dfl_wq")]
     pub fn default_queue(&self) -> Queue {
         self.own_queue(|own| own.default)
     }
 
     /// The System's per-CPU queue.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.percpu_queue().name(), "events");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "system_percpu_wq")]
     pub fn percpu_queue(&self) -> Queue {
         self.own_queue(|own| own.percpu)
     }
 
     /// The System's per-CPU queue of high priority.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.highpri_queue().name(), "events_highpri");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "system_highpri_wq")]
     pub fn highpri_queue(&self) -> Queue {
         self.own_queue(|own| own.highpri)
@@ -142,6 +211,14 @@ impl System {
 
     /// Polls a future on the calling thread until it is ready; this System is current meanwhile.
     /// May be called anywhere, inside a task too: a worker hands its lane over while it sleeps.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let text = String::from("borrowed");
+    /// assert_eq!(system.block_on(async { text.len() }), 8);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.enter();
         block::block_on(future)
@@ -152,6 +229,13 @@ impl System {
     ///
     /// # Panics
     /// If the task panics, with its payload; or if the System shuts down meanwhile.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.run(async { 1 + 1 }), 2);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn run<F>(&self, future: F) -> F::Output
     where
         F: Future + Send + 'static,
@@ -189,11 +273,32 @@ impl System {
     /// accepted = completed + dropped + detached.
     ///
     /// Called from inside one of its items it only begins, and reports what is known by then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let system = wq_core::System::builder().build()?;
+    /// let task = system.spawn(async { 7 });
+    /// let report = system.shutdown(Duration::from_secs(1));
+    /// assert_eq!(report.completed, 1);
+    /// assert_eq!(task.wait().unwrap(), 7);
+    /// assert!(system.spawn(async {}).wait().unwrap_err().is_rejected());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.inner.shutdown(grace)
     }
 
     /// What the System has done so far.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// system.run(async {});
+    /// assert_eq!(system.stats().rescues, 0);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn stats(&self) -> SystemStats {
         let inner = &self.inner;
         let s = &inner.stats;
@@ -222,28 +327,61 @@ impl System {
     }
 
     /// The machine as the System sees it.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// println!("{} CPUs: {}", system.topology().cpus(), system.topology().allowed());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn topology(&self) -> &Topology {
         &self.inner.topology
     }
 }
 
 /// Keeps a System current on the thread that entered it.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// let guard: wq_core::EnterGuard<'_> = system.enter();
+/// let queue = wq_core::Workqueue::unbound("of system").build()?;
+/// drop(guard);
+/// # drop(queue);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the System is left when the guard is dropped"]
 pub struct EnterGuard<'a> {
+    /// Higher than those of the guards that the thread had when this one was made.
+    number: u64,
     /// Not `Send`: it belongs to the thread.
     _system: PhantomData<(&'a System, *const ())>,
 }
 
 impl Drop for EnterGuard<'_> {
     fn drop(&mut self) {
-        let left = ENTERED.try_with(|entered| entered.borrow_mut().pop());
+        // Guards may be dropped in any order: each takes out its own.
+        let left = ENTERED.try_with(|entered| {
+            let mut entered = entered.borrow_mut();
+            let at = entered.iter().rposition(|(number, _)| *number == self.number)?;
+            Some(entered.remove(at))
+        });
         // Dropped outside the borrow: it may shut a System down.
         drop(left);
     }
 }
 
 /// There is a default System already.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// system.install_default()?;
+/// let error = system.install_default().unwrap_err();
+/// println!("{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DefaultSystemError(());
 

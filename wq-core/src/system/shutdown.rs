@@ -24,6 +24,19 @@ const DROP_TIME: Duration = Duration::from_millis(100);
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// What became of a System's items.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let system = wq_core::System::builder().build()?;
+/// system.spawn(async {}).wait().unwrap();
+/// let never = system.spawn(std::future::pending::<()>());
+/// let report = system.shutdown(Duration::from_millis(10));
+/// assert_eq!((report.completed, report.dropped, report.detached), (1, 1, 0));
+/// assert!(never.wait().unwrap_err().is_cancelled());
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {

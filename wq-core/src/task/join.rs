@@ -59,6 +59,14 @@ enum Held<T> {
 ///
 /// # Cancellation
 /// Dropping the handle, or a future that awaits it, stops neither the task nor anything else.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// let task = system.spawn(async { 1 + 1 });
+/// assert_eq!(system.block_on(task).unwrap(), 2);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 pub struct JoinHandle<T> {
     held: Mutex<Held<T>>,
     /// The task's metadata; valid while the cell's handle lives.
@@ -96,12 +104,31 @@ impl<T> JoinHandle<T> {
     /// Asks the task to stop: it is dropped at its next poll (a suspended task is woken for it),
     /// and the handle yields an error for which [`JoinError::is_cancelled`] holds. A task inside
     /// a poll runs to the poll's end; one that has ended keeps its result.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let task = system.spawn(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(task.wait().unwrap_err().is_cancelled());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "cancel_work")]
     pub fn abort(&self) {
         abort(self.meta());
     }
 
     /// Whether the task has ended; its destructors have run then.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let queue = wq_core::Workqueue::unbound("jobs").system(&system).build()?;
+    /// let task = queue.spawn(async {});
+    /// queue.flush().wait()?;
+    /// assert!(task.is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_finished(&self) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match &*held {
@@ -118,6 +145,13 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     /// As for awaiting the handle.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.spawn(async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn wait(self) -> Result<T, JoinError> {
         block::block_on(self)
     }
@@ -126,6 +160,17 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     /// The handle, if the task has not ended in time.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let system = wq_core::System::builder().build()?;
+    /// let task = system.spawn(std::future::pending::<()>());
+    /// let task = task.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    /// task.abort();
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, JoinHandle<T>> {
         match block::block_on_timeout(&mut self, limit) {
             Some(result) => Ok(result),
@@ -134,6 +179,15 @@ impl<T> JoinHandle<T> {
     }
 
     /// Aborts the task when the returned handle is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let queue = wq_core::Workqueue::unbound("jobs").system(&system).build()?;
+    /// drop(queue.spawn(std::future::pending::<()>()).abort_on_drop());
+    /// assert_eq!(queue.flush().wait()?.cancelled, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn abort_on_drop(self) -> AbortOnDrop<T> {
         AbortOnDrop(self)
     }
@@ -141,6 +195,16 @@ impl<T> JoinHandle<T> {
 
 impl<T: Send + 'static> JoinHandle<T> {
     /// A handle that can only abort.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let task = system.spawn(std::future::pending::<()>());
+    /// let abort = task.abort_handle();
+    /// std::thread::spawn(move || abort.abort());
+    /// assert!(task.wait().unwrap_err().is_cancelled());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     pub fn abort_handle(&self) -> AbortHandle {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = match &mut *held {
@@ -194,6 +258,18 @@ fn abort(meta: &Meta) {
 }
 
 /// Aborts a task, and knows nothing of its result.
+///
+/// Keeps the task's memory, and neither the task nor its System.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// let tasks = [(); 3].map(|()| system.spawn(std::future::pending::<()>()));
+/// let aborts: Vec<wq_core::AbortHandle> = tasks.iter().map(|task| task.abort_handle()).collect();
+/// aborts.iter().for_each(|abort| abort.abort());
+/// assert!(tasks.into_iter().all(|task| task.wait().unwrap_err().is_cancelled()));
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct AbortHandle {
     meta: NonNull<Meta>,
@@ -221,6 +297,14 @@ impl AbortHandle {
 }
 
 /// A join handle whose drop aborts the task.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// let task: wq_core::AbortOnDrop<u32> = system.spawn(async { 7 }).abort_on_drop();
+/// assert_eq!(system.block_on(task).unwrap(), 7);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it aborts the task"]
 pub struct AbortOnDrop<T>(JoinHandle<T>);
@@ -240,6 +324,16 @@ impl<T> Future for AbortOnDrop<T> {
 }
 
 /// Why a task gave no result.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().build()?;
+/// let error = system.spawn(async { panic!("told") }).wait().unwrap_err();
+/// assert!(error.is_panic() && !error.is_cancelled() && !error.is_rejected());
+/// assert_eq!(error.to_string(), "the task panicked: told");
+/// assert_eq!(error.into_panic().downcast_ref::<&str>(), Some(&"told"));
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 pub struct JoinError(Kind);
 
 /// The reasons.

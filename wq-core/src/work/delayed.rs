@@ -19,6 +19,18 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Answer to [`Queue::modify_after`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use wq_core::{DelayedWork, Modified};
+///
+/// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+/// let tick = DelayedWork::new(|| ());
+/// tick.work().disable();
+/// assert_eq!(queue.modify_after(&tick, Duration::from_secs(1)), Modified::Disabled);
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "an item that was not queued does not run for this call"]
 pub enum Modified {
@@ -100,6 +112,17 @@ impl DelayedWork {
     }
 
     /// Disarms the timer or takes the queued execution back; says whether there was one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+    /// let _ = queue.queue_after(&tick, Duration::from_secs(60));
+    /// assert!(tick.cancel() && !tick.cancel());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
     #[doc(alias = "cancel_delayed_work")]
     pub fn cancel(&self) -> bool {
         self.0.cancel()
@@ -113,6 +136,17 @@ impl DelayedWork {
     ///
     /// # Panics
     /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+    /// let _ = queue.queue_after(&tick, Duration::from_secs(60));
+    /// assert!(tick.cancel_and_wait().wait()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "cancel_delayed_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
         let disabled = self.0.work.state().disable();
@@ -122,6 +156,18 @@ impl DelayedWork {
     }
 
     /// If the timer is armed, queues the item now; then waits as [`Work::flush`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+    /// let _ = queue.queue_after(&tick, Duration::from_secs(60));
+    /// tick.flush().wait()?; // now, not in a minute
+    /// assert!(!tick.is_pending());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "flush_delayed_work")]
     pub fn flush(&self) -> WorkFlush {
         self.0.fire_now();

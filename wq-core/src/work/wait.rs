@@ -121,6 +121,17 @@ impl Drop for Wait {
 }
 
 /// Waits for an item's execution: see [`Work::flush`](crate::Work::flush).
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+/// let work = wq_core::Work::new(|| println!("tick"));
+/// let _ = queue.queue(&work);
+/// work.flush().wait_timeout(Duration::from_secs(10))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a wait does nothing for who drops it; await it, or call `wait`"]
 pub struct WorkFlush(Wait);
@@ -159,6 +170,16 @@ impl Future for WorkFlush {
 
 /// Waits for a cancelled item to be idle: see
 /// [`Work::cancel_and_wait`](crate::Work::cancel_and_wait).
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let work = wq_core::Work::new(|| println!("tick"));
+/// let was_pending = work.cancel_and_wait().wait_timeout(Duration::from_secs(10))?;
+/// assert!(!was_pending);
+/// # Ok::<(), wq_core::WaitError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a wait does nothing for who drops it; await it, or call `wait`"]
 pub struct CancelWait {
