@@ -139,6 +139,15 @@ impl Counts {
         self.armed.load(Ordering::Relaxed)
     }
 
+    /// Whether the item that the caller has just counted may have been the last of its colour.
+    /// Of the last two enders at least one is told so.
+    pub(crate) fn maybe_last(&self, colour: Colour) -> bool {
+        // SeqCst: the caller's count before its look at the others'; pairs with itself on another
+        // thread. Two light sides do not order each other.
+        fence(Ordering::SeqCst);
+        self.is_zero(ColourSet::only(colour))
+    }
+
     /// Announces a waiter, which stands in the list of waiters already (under its lock, like
     /// `disarm`). After this either the waiter's own look sees the last end, or whoever ends it
     /// sees the announcement.
