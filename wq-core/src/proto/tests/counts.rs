@@ -44,12 +44,12 @@ impl Queue {
     /// Executes item `at` and counts its end; does what an armed count asks for.
     fn finish(&self, at: usize, shard: Shard) {
         self.work[at].write(|()| ());
-        if self.counts.end(shard, 0) {
+        if self.counts.end(shard, 0) && self.counts.maybe_last(0) {
             self.tell_if_empty();
         }
     }
 
-    /// The look that tells the waiter.
+    /// The look that tells the waiter, under the lock.
     fn tell_if_empty(&self) {
         let mut told = self.told.lock().unwrap();
         if self.is_empty() {

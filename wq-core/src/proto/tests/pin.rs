@@ -38,6 +38,23 @@ impl System {
         drop(self.stripe.pin());
     }
 
+    /// Touches the memory if the flag (here: nothing has `ended`) still says that it is there.
+    fn look(&self) {
+        let pin = self.stripe.pin_to_look();
+        if self.ended.load(Ordering::Relaxed) == 0 {
+            self.memory.read(|()| ());
+        }
+        drop(pin);
+    }
+
+    /// Clears the flag, and frees the memory if nobody looks.
+    fn free_if_nobody_looks(&self) {
+        self.ended.store(1, Ordering::Relaxed);
+        if self.stripe.no_lookers() {
+            self.memory.write(|()| ());
+        }
+    }
+
     /// Frees the memory if all `items` have ended and nobody pins it.
     fn free(&self, items: usize) {
         if self.ended.load(Ordering::Acquire) == items && self.stripe.quiescent() {
@@ -73,27 +90,9 @@ fn loom_foreign_pins_do_not_hide_one_that_lasts() {
 /// nobody looks.
 #[test]
 fn loom_memory_stays_while_looked_at() {
-    model(|| {
-        let system = Arc::new(System {
-            stripe: PinStripe::new(),
-            memory: Guarded::new(()),
-            // Here: 0 while the flag is set, 1 when it is cleared.
-            ended: AtomicUsize::new(0),
-        });
-        let looker = {
-            let system = Arc::clone(&system);
-            thread::spawn(move || {
-                let pin = system.stripe.pin_to_look();
-                if system.ended.load(Ordering::Relaxed) == 0 {
-                    system.memory.read(|()| ());
-                }
-                drop(pin);
-            })
-        };
-        system.ended.store(1, Ordering::Relaxed);
-        if system.stripe.no_lookers() {
-            system.memory.write(|()| ());
-        }
-        looker.join().unwrap();
-    });
+    race::<System, (), _>(
+        System::new,
+        [System::look, System::free_if_nobody_looks],
+        |_, _| (),
+    );
 }
