@@ -36,6 +36,24 @@ impl System {
         drop(pin);
     }
 
+    /// An aborter: follows the pointer only if the flag, under a pin, says that it may.
+    fn look(&self) {
+        let pin = self.stripe.pin_to_look();
+        // Here 0 stands for the flag set.
+        if self.ended.load(Ordering::Relaxed) == 0 {
+            self.memory.read(|()| ());
+        }
+        drop(pin);
+    }
+
+    /// The other side of `look`.
+    fn clear_and_free(&self) {
+        self.ended.store(1, Ordering::Relaxed);
+        if self.stripe.no_lookers() {
+            self.memory.write(|()| ());
+        }
+    }
+
     /// Frees the memory if all items have ended and nobody pins it.
     fn free(&self) {
         if self.ended.load(Ordering::Acquire) == PUSHERS && self.stripe.quiescent() {
@@ -60,27 +78,9 @@ fn loom_memory_stays_while_pinned() {
 /// nobody looks.
 #[test]
 fn loom_memory_stays_while_looked_at() {
-    model(|| {
-        let system = Arc::new(System {
-            stripe: PinStripe::new(),
-            memory: Guarded::new(()),
-            // Here: 0 while the flag is set, 1 when it is cleared.
-            ended: AtomicUsize::new(0),
-        });
-        let looker = {
-            let system = Arc::clone(&system);
-            thread::spawn(move || {
-                let pin = system.stripe.pin_to_look();
-                if system.ended.load(Ordering::Relaxed) == 0 {
-                    system.memory.read(|()| ());
-                }
-                drop(pin);
-            })
-        };
-        system.ended.store(1, Ordering::Relaxed);
-        if system.stripe.no_lookers() {
-            system.memory.write(|()| ());
-        }
-        looker.join().unwrap();
-    });
+    race::<System, (), _>(
+        System::new,
+        [System::look, System::clear_and_free],
+        |_, _| (),
+    );
 }
