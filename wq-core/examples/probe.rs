@@ -81,6 +81,12 @@ fn main() {
             });
         });
     }
+    measure_outside(&system, n, on);
+    eprintln!("{:?}", system.stats());
+}
+
+/// The cases that begin on a foreign thread.
+fn measure_outside(system: &System, n: u32, on: impl Fn(&str) -> bool) {
     if on("join_remote") {
         measure("join_remote", 2_000, || {
             for _ in 0..2_000 {
@@ -96,7 +102,7 @@ fn main() {
     }
     if on("ordered") {
         let queue = Workqueue::ordered("o")
-            .system(&system)
+            .system(system)
             .build()
             .expect("a queue");
         measure("ordered", n, || {
@@ -108,7 +114,7 @@ fn main() {
     }
     if on("flush") {
         let queue = Workqueue::unbound("f")
-            .system(&system)
+            .system(system)
             .build()
             .expect("a queue");
         measure("flush_1000", n, || {
@@ -120,5 +126,4 @@ fn main() {
             }
         });
     }
-    eprintln!("{:?}", system.stats());
 }

@@ -56,7 +56,9 @@ impl Blocking {
             if lane.owner.announce_blocking(holder.token) && lane.has_work() {
                 let seen = lane.view();
                 if seen.is_blocking() && seen.worker() == current.worker.id {
-                    current.system.take_over(&current.pool, lane, seen, Sensor::Marked);
+                    current
+                        .system
+                        .take_over(&current.pool, lane, seen, Sensor::Marked);
                 }
             }
         });
@@ -97,7 +99,11 @@ impl Waiting {
     /// For a thread's first wait, and for waits inside waits.
     fn new() -> Waiting {
         let thread = Arc::new(ThreadWaker(Parker::new()));
-        Waiting { waker: Waker::from(Arc::clone(&thread)), thread, spin: Spin::new() }
+        Waiting {
+            waker: Waker::from(Arc::clone(&thread)),
+            thread,
+            spin: Spin::new(),
+        }
     }
 
     /// Sleeps until the waker was used, or until `limit` is over.
@@ -152,8 +158,9 @@ fn drive<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let cached = CACHED.try_with(Cell::take).ok().flatten();
     let mut waiting = cached.unwrap_or_else(Waiting::new);
     let output = loop {
-        if let Poll::Ready(output) =
-            future.as_mut().poll(&mut Context::from_waker(&waiting.waker))
+        if let Poll::Ready(output) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waiting.waker))
         {
             break Some(output);
         }

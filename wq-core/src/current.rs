@@ -84,7 +84,13 @@ impl Current {
     #[inline(always)]
     pub(crate) fn holding(&self) -> Option<(&Lane, Holder<'_>)> {
         let (slot, token) = self.lane.get()?;
-        Some((&self.pool.lanes()[slot], Holder { mark: &self.worker.mark, token }))
+        Some((
+            &self.pool.lanes()[slot],
+            Holder {
+                mark: &self.worker.mark,
+                token,
+            },
+        ))
     }
 
     /// The worker got a lane, or knows that it lost the one it had.
@@ -121,7 +127,7 @@ impl Current {
         self.ended.set(Some(kind));
     }
 
-    /// What the item that has just ended here returned, and nobody wants, panicked when dropped.
+    /// What the item that ended here last returned, and nobody wants, panicked when dropped.
     pub(crate) fn note_output_panicked(&self) {
         if self.ended.get() == Some(EndKind::Completed) {
             self.ended.set(Some(EndKind::Panicked));

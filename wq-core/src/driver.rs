@@ -25,7 +25,9 @@ use crate::timer::Timers;
 pub fn timers() -> Arc<Timers> {
     let here = Current::with(|current| current.map(|c| Arc::clone(&c.system.timers)));
     let timers = here.or_else(|| System::entered().map(|system| Arc::clone(&system.inner.timers)));
-    timers.filter(|timers| !timers.is_stopped()).unwrap_or_else(process_timers)
+    timers
+        .filter(|timers| !timers.is_stopped())
+        .unwrap_or_else(process_timers)
 }
 
 /// Queues a future on the current System's default queue.
@@ -48,7 +50,10 @@ where
 pub fn current_queue() -> Queue {
     let here = Current::with(|current| {
         let current = current?;
-        Some(Queue::of_item(Arc::clone(&current.system), current.queue()?))
+        Some(Queue::of_item(
+            Arc::clone(&current.system),
+            current.queue()?,
+        ))
     });
     here.unwrap_or_else(|| System::current().default_queue())
 }
@@ -68,7 +73,10 @@ pub fn force_take_over(system: &System, seed: u64) -> bool {
 pub fn be_patient(system: &System, patience: Duration) {
     let patience_ns = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
     // Relaxed: a setting; the monitor looks at it each time.
-    system.inner.patience_ns.store(patience_ns, Ordering::Relaxed);
+    system
+        .inner
+        .patience_ns
+        .store(patience_ns, Ordering::Relaxed);
 }
 
 /// For tests: has the machine refuse every new worker thread of the System, or no more.

@@ -41,7 +41,9 @@ pub(crate) struct Meta {
 
 impl fmt::Debug for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meta").field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("Meta")
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
     }
 }
 

@@ -174,7 +174,11 @@ impl Lane {
             let share = queue.sample(now_ns);
             // Relaxed: a hint for those who choose a lane.
             self.watch.cost_ns.store(queue.cost_ns(), Ordering::Relaxed);
-            if may_share && share == Share::Half { queue.give_half() } else { List::new() }
+            if may_share && share == Share::Half {
+                queue.give_half()
+            } else {
+                List::new()
+            }
         });
         taken.unwrap_or(List::new())
     }
@@ -219,7 +223,9 @@ impl Lane {
     pub(crate) fn spend_eagerness(&self) {
         // Relaxed: as above.
         let left = self.watch.eager.load(Ordering::Relaxed);
-        self.watch.eager.store(left.saturating_sub(1), Ordering::Relaxed);
+        self.watch
+            .eager
+            .store(left.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// A hand-over happened: the lane blocks now and then, so arm early for a while.

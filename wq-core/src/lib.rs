@@ -38,52 +38,84 @@
 mod proto;
 mod sync;
 
-/// Declares what is left out of the models' build.
-macro_rules! engine {
-    ($($item:item)*) => { $(#[cfg(not(loom))] $item)* };
-}
+#[cfg(not(loom))]
+mod block;
+#[cfg(not(loom))]
+mod cpuset;
+#[cfg(not(loom))]
+mod current;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod driver;
+#[cfg(not(loom))]
+mod entry;
+#[cfg(not(loom))]
+mod lane;
+#[cfg(not(loom))]
+mod list;
+#[cfg(not(loom))]
+mod os;
+#[cfg(not(loom))]
+mod policy;
+#[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
+mod queue;
+#[cfg(not(loom))]
+mod registry;
+#[cfg(not(loom))]
+mod route;
+#[cfg(not(loom))]
+mod run;
+#[cfg(not(loom))]
+mod sense;
+#[cfg(not(loom))]
+mod service;
+#[cfg(not(loom))]
+#[cfg(test)]
+mod sim;
+#[cfg(not(loom))]
+mod spin;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+mod system;
+#[cfg(not(loom))]
+mod task;
+#[cfg(not(loom))]
+pub mod timer;
+#[cfg(not(loom))]
+mod topology;
+#[cfg(not(loom))]
+mod work;
+#[cfg(not(loom))]
+mod worker;
 
-engine! {
-    mod block;
-    mod cpuset;
-    mod current;
-    mod entry;
-    mod lane;
-    mod list;
-    mod os;
-    mod policy;
-    mod pool;
-    mod queue;
-    mod registry;
-    mod route;
-    mod run;
-    mod sense;
-    mod service;
-    mod spin;
-    mod stats;
-    mod system;
-    mod task;
-    mod topology;
-    #[cfg(test)]
-    mod sim;
-    mod work;
-    mod worker;
-    #[doc(hidden)]
-    pub mod driver;
-    pub mod timer;
-
-    pub use self::block::blocking;
-    pub use self::cpuset::{CpuListError, CpuSet};
-    pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
-    pub use self::queue::flush::FlushReport;
-    pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
-    pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
-    pub use self::stats::{QueueStats, SystemStats};
-    pub use self::system::builder::SystemBuilder;
-    pub use self::system::shutdown::ShutdownReport;
-    pub use self::system::{DefaultSystemError, EnterGuard, System};
-    pub use self::task::join::{AbortHandle, AbortOnDrop, JoinError, JoinHandle};
-    pub use self::topology::{AffinityScope, AffinityScopeError, FakeSpec, Topology};
-    pub use self::work::delayed::{DelayedWork, Modified};
-    pub use self::work::{CancelWait, Queued, Work, WorkFlush};
-}
+#[cfg(not(loom))]
+pub use self::block::blocking;
+#[cfg(not(loom))]
+pub use self::cpuset::{CpuListError, CpuSet};
+#[cfg(not(loom))]
+pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
+#[cfg(not(loom))]
+pub use self::queue::flush::FlushReport;
+#[cfg(not(loom))]
+pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
+#[cfg(not(loom))]
+pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
+#[cfg(not(loom))]
+pub use self::stats::{QueueStats, SystemStats};
+#[cfg(not(loom))]
+pub use self::system::builder::SystemBuilder;
+#[cfg(not(loom))]
+pub use self::system::shutdown::ShutdownReport;
+#[cfg(not(loom))]
+pub use self::system::{DefaultSystemError, EnterGuard, System};
+#[cfg(not(loom))]
+pub use self::task::join::{AbortHandle, AbortOnDrop, JoinError, JoinHandle};
+#[cfg(not(loom))]
+pub use self::topology::{AffinityScope, AffinityScopeError, FakeSpec, Topology};
+#[cfg(not(loom))]
+pub use self::work::delayed::{DelayedWork, Modified};
+#[cfg(not(loom))]
+pub use self::work::{CancelWait, Queued, Work, WorkFlush};

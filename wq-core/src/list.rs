@@ -28,7 +28,12 @@ unsafe impl<N: Node + Send> Send for List<N> {}
 impl<N: Node> List<N> {
     /// An empty list.
     pub(crate) const fn new() -> List<N> {
-        List { head: ptr::null_mut(), tail: ptr::null_mut(), len: 0, _nodes: PhantomData }
+        List {
+            head: ptr::null_mut(),
+            tail: ptr::null_mut(),
+            len: 0,
+            _nodes: PhantomData,
+        }
     }
 
     /// Number of entries.

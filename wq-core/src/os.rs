@@ -25,6 +25,11 @@ use self::other as platform;
 #[cfg(test)]
 mod virt;
 
+#[cfg(not(test))]
+pub(crate) use self::platform::{
+    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
+    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
+};
 #[cfg_attr(
     not(test),
     expect(unused_imports, reason = "the engine that calls these is to come")
@@ -32,11 +37,6 @@ mod virt;
 pub(crate) use self::platform::{
     block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, membarrier, membarrier_register,
     set_timer_slack_ns,
-};
-#[cfg(not(test))]
-pub(crate) use self::platform::{
-    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
-    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
 };
 #[cfg(test)]
 pub(crate) use self::virt::{

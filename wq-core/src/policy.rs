@@ -109,8 +109,13 @@ mod tests {
     /// T14: forty idle, none busy, shrinks to two.
     #[test]
     fn forty_idle_shrink_to_two() {
-        let mut load =
-            Load { has_work: false, nr_running: 0, nr_idle: 40, nr_workers: 40, managing: false };
+        let mut load = Load {
+            has_work: false,
+            nr_running: 0,
+            nr_idle: 40,
+            nr_workers: 40,
+            managing: false,
+        };
         while too_many_workers(load) {
             load.nr_idle -= 1;
             load.nr_workers -= 1;

@@ -68,8 +68,10 @@ impl Pool {
         cpus: impl Iterator<Item = usize>,
     ) -> Pool {
         let percpu = attrs.percpu;
-        let lanes: Box<[Lane]> =
-            cpus.enumerate().map(|(n, cpu)| Lane::new(first + n, cpu, percpu)).collect();
+        let lanes: Box<[Lane]> = cpus
+            .enumerate()
+            .map(|(n, cpu)| Lane::new(first + n, cpu, percpu))
+            .collect();
         let nr_lanes = lanes.len();
         let words = nr_lanes.div_ceil(64);
         Pool {
@@ -82,7 +84,9 @@ impl Pool {
             nr_idle: AtomicU32::new(0),
             wanted: AtomicU32::new(0),
             managing: AtomicBool::new(false),
-            unused: (0..words).map(|word| all_unused(nr_lanes - word * 64)).collect(),
+            unused: (0..words)
+                .map(|word| all_unused(nr_lanes - word * 64))
+                .collect(),
             next_serial: AtomicU32::new(0),
         }
     }
@@ -143,8 +147,11 @@ impl Pool {
     /// Whether somebody runs a lane other than `not`, as far as the hints tell.
     pub(crate) fn others_run(&self, not: usize) -> bool {
         // Relaxed: as above.
-        let unused: u32 =
-            self.unused.iter().map(|bits| bits.load(Ordering::Relaxed).count_ones()).sum();
+        let unused: u32 = self
+            .unused
+            .iter()
+            .map(|bits| bits.load(Ordering::Relaxed).count_ones())
+            .sum();
         // Relaxed: as above.
         let own = self.unused[not / 64].load(Ordering::Relaxed) >> (not % 64) & 1;
         (unused - (own as u32).min(unused)) as usize + 1 < self.lanes.len()
@@ -164,7 +171,11 @@ impl Pool {
 
     /// What the names of its threads begin with, after the System's tag: the kernel's scheme.
     pub(crate) fn label(&self) -> String {
-        if self.attrs.percpu { format!("{}", self.lanes[0].cpu) } else { format!("u{}", self.id) }
+        if self.attrs.percpu {
+            format!("{}", self.lanes[0].cpu)
+        } else {
+            format!("u{}", self.id)
+        }
     }
 
     /// Whether its workers are to be placed when they get a lane: they may use several CPUs.
@@ -175,6 +186,10 @@ impl Pool {
 
 /// The hint word of up to 64 of `lanes` lanes that nobody runs.
 fn all_unused(lanes: usize) -> CachePadded<AtomicU64> {
-    let bits = if lanes >= 64 { u64::MAX } else { (1 << lanes) - 1 };
+    let bits = if lanes >= 64 {
+        u64::MAX
+    } else {
+        (1 << lanes) - 1
+    };
     CachePadded::new(AtomicU64::new(bits))
 }

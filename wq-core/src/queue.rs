@@ -156,7 +156,13 @@ impl QueueInner {
         let is_percpu = parts.pools[0].is_percpu();
         let lanes: usize = parts.pools.iter().map(|p| p.lanes().len()).sum();
         let limited = parts.max_active.is_some() || parts.max_pending.is_some();
-        let domains = if !limited { 0 } else if is_percpu { parts.pools.len() } else { 1 };
+        let domains = if !limited {
+            0
+        } else if is_percpu {
+            parts.pools.len()
+        } else {
+            1
+        };
         let limiter = || {
             Mutex::new(Limiter::new(
                 parts.max_active.unwrap_or(limit::UNLIMITED),
@@ -188,7 +194,11 @@ impl QueueInner {
     /// The pool that runs an item whose home is lane (or CPU) `home`.
     #[inline(always)]
     pub(crate) fn pool(&self, home: usize) -> &Arc<Pool> {
-        if self.pools.len() == 1 { &self.pools[0] } else { &self.pools[home % self.pools.len()] }
+        if self.pools.len() == 1 {
+            &self.pools[0]
+        } else {
+            &self.pools[home % self.pools.len()]
+        }
     }
 
     /// Whether the queue has a pool for each CPU.
@@ -206,7 +216,9 @@ impl QueueInner {
     /// The slots for items at home on CPU `home`.
     pub(crate) fn limiter(&self, home: usize) -> MutexGuard<'_, Limiter<Entry>> {
         // The accounting does not panic while it is locked.
-        self.limiters[home % self.limiters.len()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.limiters[home % self.limiters.len()]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All slot domains.
@@ -217,7 +229,11 @@ impl QueueInner {
     /// The counter line of a lane of `pool`, for its owner inside a section.
     #[inline(always)]
     pub(crate) fn shard(&self, pool: &Pool, lane_index: usize) -> Shard {
-        if pool.family == self.family { Shard::Lane(lane_index) } else { Shard::Shared }
+        if pool.family == self.family {
+            Shard::Lane(lane_index)
+        } else {
+            Shard::Shared
+        }
     }
 
     /// The flags now.
@@ -317,7 +333,9 @@ impl QueueInner {
     /// Items accepted and not ended; exact only while nothing moves.
     pub(crate) fn in_flight(&self) -> u64 {
         let ended = self.counts.sum_ended(ColourSet::ALL);
-        self.counts.sum_accepted(ColourSet::ALL).saturating_sub(ended)
+        self.counts
+            .sum_accepted(ColourSet::ALL)
+            .saturating_sub(ended)
     }
 }
 
@@ -339,14 +357,24 @@ pub(crate) struct Ended {
 impl Ended {
     /// An item that has ended.
     pub(crate) fn new(queue: QueueRef, colour: Colour, home: usize, kind: EndKind) -> Ended {
-        Ended { queue, colour, home, kind, pinned: false }
+        Ended {
+            queue,
+            colour,
+            home,
+            kind,
+            pinned: false,
+        }
     }
 
     /// Gives the item's slot back; returns the item that gets it.
     #[inline]
     pub(crate) fn release_slot(&self) -> Option<Entry> {
         let queue = self.queue.get();
-        if queue.is_limited() { queue.limiter(self.home).release() } else { None }
+        if queue.is_limited() {
+            queue.limiter(self.home).release()
+        } else {
+            None
+        }
     }
 
     /// Counts the end, inside a section of the lane with this index.

@@ -34,12 +34,18 @@ struct Shard {
 }
 
 /// The registry. Slot 0 of shard 0 is never given out, so that slot numbers are not zero.
-static SHARD_TABLE: [Mutex<Shard>; SHARDS] =
-    [const { Mutex::new(Shard { slots: Vec::new(), free: 0 }) }; SHARDS];
+static SHARD_TABLE: [Mutex<Shard>; SHARDS] = [const {
+    Mutex::new(Shard {
+        slots: Vec::new(),
+        free: 0,
+    })
+}; SHARDS];
 
 /// Locks a shard. A waker's clone may panic while we hold no lock; the data is always whole.
 fn shard(index: usize) -> MutexGuard<'static, Shard> {
-    SHARD_TABLE[index % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    SHARD_TABLE[index % SHARDS]
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Registers a suspended task of System `system`; `hint` spreads the shards.
@@ -55,7 +61,10 @@ pub(crate) fn insert(hint: usize, system: u64, waker: Waker) -> u32 {
     }
     let at = shard.free;
     if at as usize == shard.slots.len() {
-        assert!(shard.slots.len() < SHARD_CAPACITY, "too many suspended tasks in one shard");
+        assert!(
+            shard.slots.len() < SHARD_CAPACITY,
+            "too many suspended tasks in one shard"
+        );
         shard.slots.push(Slot::Task(system, waker));
         shard.free = at + 1;
     } else {
@@ -84,7 +93,10 @@ pub(crate) fn remove(slot: u32) -> Option<Waker> {
 /// Wakes whoever has `slot` now. The slot may have changed hands: then somebody is woken for
 /// nothing, which is harmless.
 pub(crate) fn wake(slot: u32) {
-    let waker = match shard(slot as usize).slots.get((slot >> SHARD_BITS) as usize) {
+    let waker = match shard(slot as usize)
+        .slots
+        .get((slot >> SHARD_BITS) as usize)
+    {
         Some(Slot::Task(_, waker)) => waker.clone(),
         _ => return,
     };
@@ -131,8 +143,9 @@ mod tests {
     fn slots_are_found_and_reused() {
         let counter = Arc::new(Counter::default());
         let system = u64::MAX - 1;
-        let slots: Vec<u32> =
-            (0..100).map(|n| insert(n, system, counter.clone().into())).collect();
+        let slots: Vec<u32> = (0..100)
+            .map(|n| insert(n, system, counter.clone().into()))
+            .collect();
         assert!(slots.iter().all(|&s| s != 0));
         wake(slots[7]);
         assert_eq!(counter.0.load(Ordering::SeqCst), 1);

@@ -93,9 +93,7 @@ fn submit_here(
     });
     match (refused, waiting) {
         (None, Some(entry)) => Err(entry),
-        (Some(Some((entry, armed))), _) => {
-            Ok(refuse(queue, entry, Refusal::Closed, armed))
-        }
+        (Some(Some((entry, armed))), _) => Ok(refuse(queue, entry, Refusal::Closed, armed)),
         _ => {
             note_waiting(current, lane);
             Ok(Ok(()))
@@ -169,7 +167,11 @@ pub(crate) fn resume(entry: Entry, yielded: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
-        let place = if yielded { Place::Worklist } else { Place::Slot };
+        let place = if yielded {
+            Place::Worklist
+        } else {
+            Place::Slot
+        };
         let entry = match push_here(q, local, entry, place) {
             Ok(()) => return,
             Err(entry) => entry,
@@ -227,12 +229,7 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
 
 /// The lane for an entry that comes from outside: where it last ran, or (new items) on another
 /// CPU than the pusher's; a sleeping lane rather than one that is busy with dear items.
-fn choose_lane<'a>(
-    system: &SystemInner,
-    pool: &'a Pool,
-    home: usize,
-    is_start: bool,
-) -> &'a Lane {
+fn choose_lane<'a>(system: &SystemInner, pool: &'a Pool, home: usize, is_start: bool) -> &'a Lane {
     let lanes = pool.lanes();
     if lanes.len() == 1 {
         return &lanes[0];
@@ -258,7 +255,7 @@ impl SystemInner {
         self.kick_seen(pool, lane, seen);
     }
 
-    /// As [`SystemInner::kick`], with the owner word just seen.
+    /// As [`SystemInner::kick`], with the owner word as seen.
     pub(crate) fn kick_seen(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
         if seen.is_parked() {
             if let Some(worker) = lane.owner.claim_wake(seen) {
@@ -303,12 +300,21 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
         Refusal::Closed
     })?;
     if !q.is_limited() {
-        return Ok(Reserved { colour, active: true });
+        return Ok(Reserved {
+            colour,
+            active: true,
+        });
     }
     let admission = q.limiter(home).reserve();
     match admission {
-        Admission::Active => Ok(Reserved { colour, active: true }),
-        Admission::Inactive => Ok(Reserved { colour, active: false }),
+        Admission::Active => Ok(Reserved {
+            colour,
+            active: true,
+        }),
+        Admission::Inactive => Ok(Reserved {
+            colour,
+            active: false,
+        }),
         Admission::Full => {
             if q.count_out(Shard::Shared, colour) {
                 q.check_waiters(queue);
@@ -348,7 +354,14 @@ pub(crate) fn submit_promised(queue: QueueRef, entry: Entry) {
     let q = queue.get();
     let colour = q.accept_promised();
     if !q.is_limited() {
-        return submit_reserved(queue, entry, Reserved { colour, active: true });
+        return submit_reserved(
+            queue,
+            entry,
+            Reserved {
+                colour,
+                active: true,
+            },
+        );
     }
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());

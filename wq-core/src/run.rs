@@ -37,7 +37,9 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
         become_spare(current);
         for lane in current.pool.lanes() {
             // Whoever asked for this worker had none for a lane that stands still.
-            current.system.examine(&current.pool, lane, Sensor::Monitor, u64::MAX);
+            current
+                .system
+                .examine(&current.pool, lane, Sensor::Monitor, u64::MAX);
         }
         while let Some((slot, token)) = wait_for_lane(current) {
             current.set_lane(Some((slot, token)));
@@ -134,7 +136,10 @@ fn nap(current: &Current, limit: Option<Duration>) {
 /// Runs the lane's items until it is lost or given up.
 fn hold(current: &Current, slot: usize, token: Token) {
     let lane = &current.pool.lanes()[slot];
-    let holder = Holder { mark: &current.worker.mark, token };
+    let holder = Holder {
+        mark: &current.worker.mark,
+        token,
+    };
     current.pool.note_used(slot);
     let mut ended: Option<Ended> = None;
     let mut items = 0u32;
@@ -194,7 +199,7 @@ fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     Some(Ended::new(queue, colour, home, kind))
 }
 
-/// Tells those who waited for the item that was just counted.
+/// Tells those who waited for the item that was counted last.
 #[inline(always)]
 fn tell(ended: &mut Option<Ended>) {
     if let Some(ended) = ended.take() {

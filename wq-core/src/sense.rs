@@ -146,7 +146,9 @@ impl SystemInner {
                 worker.assignment.offer(slot, token);
                 // Before the change of hands: a victim that returns at once reads it.
                 // Relaxed: a statistic.
-                victim.displaced_ns.store(os::monotonic_ns(), Ordering::Relaxed);
+                victim
+                    .displaced_ns
+                    .store(os::monotonic_ns(), Ordering::Relaxed);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -170,7 +172,7 @@ impl SystemInner {
         done
     }
 
-    /// Wakes a worker that was just made owner of `lane`.
+    /// Wakes a worker that was made owner of `lane`.
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         self.place(pool, lane, worker);
         worker.parker.unpark();
@@ -251,7 +253,9 @@ impl SystemInner {
             if watch.wasted.fetch_add(1, Ordering::Relaxed) + 1 >= WASTED_IN_A_ROW {
                 watch.wasted.store(0, Ordering::Relaxed);
                 let grace = watch.grace_ns.load(Ordering::Relaxed) * 2;
-                watch.grace_ns.store(grace.clamp(GRACE_NS.0, GRACE_NS.1), Ordering::Relaxed);
+                watch
+                    .grace_ns
+                    .store(grace.clamp(GRACE_NS.0, GRACE_NS.1), Ordering::Relaxed);
             }
         } else {
             watch.wasted.store(0, Ordering::Relaxed);

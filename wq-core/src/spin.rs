@@ -28,7 +28,10 @@ pub(crate) struct Spin {
 impl Spin {
     /// A thread that has not waited yet: it sleeps at once.
     pub(crate) const fn new() -> Spin {
-        Spin { gap_ns: CAP_NS, begun_ns: 0 }
+        Spin {
+            gap_ns: CAP_NS,
+            begun_ns: 0,
+        }
     }
 
     /// A gap begins. Waits awake for `ready`, if that has paid lately; false: go to sleep.

@@ -65,7 +65,11 @@ impl Stats {
 
     /// A lane did not change hands.
     pub(crate) fn note_refused(&self, busy: bool) {
-        if busy { self.busy.raise() } else { self.changed.raise() }
+        if busy {
+            self.busy.raise()
+        } else {
+            self.changed.raise()
+        }
     }
 
     /// A victim was back at once.

@@ -189,7 +189,9 @@ impl SystemInner {
     /// If no record has the number; owner words hold only numbers of records.
     #[inline]
     pub(crate) fn worker(&self, id: WorkerId) -> &Arc<Worker> {
-        self.workers[id as usize - 1].get().expect("numbers are given out with their record")
+        self.workers[id as usize - 1]
+            .get()
+            .expect("numbers are given out with their record")
     }
 
     /// A record for a new thread: one whose thread has ended, or a fresh one.
@@ -228,7 +230,9 @@ impl SystemInner {
         if self.cpus.get(cpu).is_some_and(|record| record.cpu == cpu) {
             return cpu;
         }
-        self.cpus.binary_search_by_key(&cpu, |record| record.cpu).unwrap_or(0)
+        self.cpus
+            .binary_search_by_key(&cpu, |record| record.cpu)
+            .unwrap_or(0)
     }
 
     /// The ordinal of the CPU that the caller runs on.

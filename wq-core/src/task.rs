@@ -49,7 +49,7 @@ impl<T> Drop for Guarded<T> {
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(value) }));
         if let Err(payload) = dropped {
             drop_payload(payload);
-            // On a worker that just ended an item this was the output of a detached handle.
+            // On a worker whose item has ended this was the output of a detached handle.
             Current::with(|current| current.map_or((), Current::note_output_panicked));
         }
     }
@@ -154,8 +154,11 @@ fn suspend(cx: &Context<'_>) -> bool {
             return false;
         };
         if meta.abort.slot().is_none() {
-            let slot =
-                registry::insert(current.worker.id as usize, current.system.id, cx.waker().clone());
+            let slot = registry::insert(
+                current.worker.id as usize,
+                current.system.id,
+                cx.waker().clone(),
+            );
             if meta.abort.publish(slot) {
                 return true;
             }
@@ -187,7 +190,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let item = Item { future: Some(future) };
+    let item = Item {
+        future: Some(future),
+    };
     let (runnable, task) = Builder::new()
         .metadata(Meta::new(queue, home as u16))
         .spawn(move |_| item, WithInfo(schedule));

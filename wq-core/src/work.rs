@@ -64,7 +64,9 @@ pub(crate) struct WorkInner {
 
 impl fmt::Debug for WorkInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkInner").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("WorkInner")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,7 +236,11 @@ impl WorkInner {
 
     /// Queues a granted request.
     fn submit(self: &Arc<Self>, queue: &Queue, home: usize, request: Request) -> Queued {
-        let run = Run { work: Arc::clone(self), request, over: false };
+        let run = Run {
+            work: Arc::clone(self),
+            request,
+            over: false,
+        };
         let (entry, handle) = task::build(queue.0.queue, home, run);
         drop(handle);
         match route::submit(queue.0.queue, entry) {
@@ -249,7 +255,11 @@ impl WorkInner {
 
     /// Queues a request that was granted before its queue was closed.
     pub(crate) fn submit_promised(self: &Arc<Self>, queue: &Queue, request: Request) {
-        let run = Run { work: Arc::clone(self), request, over: false };
+        let run = Run {
+            work: Arc::clone(self),
+            request,
+            over: false,
+        };
         let home = queue.0.system.ordinal_of_current_cpu();
         let (entry, handle) = task::build(queue.0.queue, home, run);
         drop(handle);
@@ -274,7 +284,10 @@ impl WorkInner {
 
     /// Refuses requests and takes a pending one back.
     fn disable_and_cancel(&self) -> bool {
-        assert!(self.state.disable(), "an item cannot be disabled more than 65535 times at once");
+        assert!(
+            self.state.disable(),
+            "an item cannot be disabled more than 65535 times at once"
+        );
         self.cancel()
     }
 

@@ -8,11 +8,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::{CpuSet, os};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::{Mark, WorkerId};
 use crate::proto::park::Parker;
 use crate::proto::spares::SpareSlot;
+use crate::{CpuSet, os};
 
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
@@ -134,7 +134,10 @@ impl Worker {
 
     /// The name of its thread.
     pub(crate) fn name(&self) -> String {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// An item begins.

@@ -11,7 +11,7 @@ const MOST_GIVEN: usize = 512;
 /// Where a new entry goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
-    /// Just woken by the item that runs here: next in turn.
+    /// Woken a moment ago by the item that runs here: next in turn.
     Slot,
     /// Woken from elsewhere.
     Resume,
@@ -101,8 +101,11 @@ impl LaneQueue {
     /// Sorts what came through the inbox: woken runs before new starts.
     fn take_in(&mut self, inbox: &Inbox) {
         for entry in inbox.take_all::<Entry>() {
-            let place =
-                if entry.meta().is_started() { Place::Resume } else { Place::Worklist };
+            let place = if entry.meta().is_started() {
+                Place::Resume
+            } else {
+                Place::Worklist
+            };
             self.push(entry, place);
         }
     }
@@ -120,7 +123,11 @@ impl LaneQueue {
 
     /// The owner's sampled look at the clock.
     pub(crate) fn sample(&mut self, now_ns: u64) -> Share {
-        self.clock.sample(Sample { now_ns, pops: self.pops, waiting: self.len() })
+        self.clock.sample(Sample {
+            now_ns,
+            pops: self.pops,
+            waiting: self.len(),
+        })
     }
 
     /// The lane slept.

@@ -1,12 +1,13 @@
 //! Which waiting entry a lane runs next.
 //!
-//! Order of service: the just-woken one (at most three in a row), resumes, then starts. Starts
+//! Order of service: the freshly woken one (at most three in a row), resumes, then starts. Starts
 //! alternate between a few of the newest children (depth first keeps a tree's live set in cache)
 //! and one whole batch of the worklist as it stands, so that neither starves the other. While
 //! starts wait, one of them follows every eight resumes. A bound lane has no slot and no
 //! children: first in, first out.
 
-/// How often in a row the just-woken slot is served before it goes to the end of the resumes.
+/// How often in a row the slot of the freshly woken is served before its entry goes to the end of
+/// the resumes.
 const SLOT_STREAK: u8 = 3;
 
 /// Resumes in a row while a start waits.
@@ -15,7 +16,7 @@ const RESUME_STREAK: u8 = 8;
 /// What waits in a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Waiting {
-    /// The just-woken slot is taken.
+    /// The slot of the freshly woken is taken.
     pub(crate) slot: bool,
     /// Woken runs.
     pub(crate) resumes: usize,
@@ -52,7 +53,12 @@ pub(crate) struct ServiceOrder {
 impl ServiceOrder {
     /// The order of an idle lane.
     pub(crate) const fn new() -> ServiceOrder {
-        ServiceOrder { slot_streak: 0, resume_streak: 0, children_left: 0, batch_left: 0 }
+        ServiceOrder {
+            slot_streak: 0,
+            resume_streak: 0,
+            children_left: 0,
+            batch_left: 0,
+        }
     }
 
     /// Whether the slot has had its share: the lane then moves it behind the resumes.
@@ -76,7 +82,11 @@ impl ServiceOrder {
         self.slot_streak = 0;
         let starts = waiting.children + waiting.worklist;
         if waiting.resumes > 0 && (starts == 0 || self.resume_streak < RESUME_STREAK) {
-            self.resume_streak = if starts == 0 { 0 } else { self.resume_streak + 1 };
+            self.resume_streak = if starts == 0 {
+                0
+            } else {
+                self.resume_streak + 1
+            };
             return Some(Source::Resume);
         }
         self.resume_streak = 0;
@@ -116,13 +126,20 @@ mod tests {
     use super::*;
 
     /// Serves `steps` entries from counts that are refilled, and counts how often each was.
-    fn serve(order: &mut ServiceOrder, mut refill: impl FnMut() -> Waiting, steps: u32) -> [u32; 4] {
+    fn serve(
+        order: &mut ServiceOrder,
+        mut refill: impl FnMut() -> Waiting,
+        steps: u32,
+    ) -> [u32; 4] {
         let mut served = [0; 4];
         for _ in 0..steps {
             let waiting = refill();
             if order.demote_slot(&waiting) {
-                let demoted =
-                    Waiting { slot: false, resumes: waiting.resumes + 1, ..waiting };
+                let demoted = Waiting {
+                    slot: false,
+                    resumes: waiting.resumes + 1,
+                    ..waiting
+                };
                 if let Some(source) = order.next(&demoted, 4) {
                     served[source as usize] += 1;
                 }
@@ -138,7 +155,12 @@ mod tests {
     /// With everything always full, nothing starves.
     #[test]
     fn no_source_starves() {
-        let full = Waiting { slot: true, resumes: 3, children: 3, worklist: 3 };
+        let full = Waiting {
+            slot: true,
+            resumes: 3,
+            children: 3,
+            worklist: 3,
+        };
         let served = serve(&mut ServiceOrder::new(), || full, 10_000);
         assert!(served.iter().all(|&n| n > 50), "{served:?}");
     }
@@ -169,7 +191,11 @@ mod tests {
     /// One start in nine at most is held back by a crowd of resumes.
     #[test]
     fn a_start_follows_eight_resumes() {
-        let crowd = Waiting { resumes: 5, worklist: 5, ..Waiting::default() };
+        let crowd = Waiting {
+            resumes: 5,
+            worklist: 5,
+            ..Waiting::default()
+        };
         let served = serve(&mut ServiceOrder::new(), || crowd, 900);
         assert_eq!(served, [0, 800, 0, 100]);
     }
@@ -178,10 +204,18 @@ mod tests {
     #[test]
     fn a_batch_is_what_stood_there() {
         let mut order = ServiceOrder::new();
-        let waiting = Waiting { children: 100, worklist: 10, ..Waiting::default() };
-        let turn: Vec<Source> =
-            (0..28).map(|_| order.next(&waiting, 4).expect("work waits")).collect();
+        let waiting = Waiting {
+            children: 100,
+            worklist: 10,
+            ..Waiting::default()
+        };
+        let turn: Vec<Source> = (0..28)
+            .map(|_| order.next(&waiting, 4).expect("work waits"))
+            .collect();
         let worklist = turn.iter().filter(|s| **s == Source::Worklist).count();
-        assert_eq!(worklist, 20, "two batches of ten among two turns of four children: {turn:?}");
+        assert_eq!(
+            worklist, 20,
+            "two batches of ten among two turns of four children: {turn:?}"
+        );
     }
 }

@@ -100,7 +100,10 @@ impl LaneClock {
     pub(crate) fn sample(&mut self, sample: Sample) -> Share {
         let pops = sample.pops.wrapping_sub(self.last_pops);
         if self.last_ns != 0 && pops > 0 {
-            let gap = sample.now_ns.saturating_sub(self.last_ns).min(LONGEST_SAMPLE_NS);
+            let gap = sample
+                .now_ns
+                .saturating_sub(self.last_ns)
+                .min(LONGEST_SAMPLE_NS);
             // A quarter of the new value, three of the old: a few samples suffice to learn.
             self.cost_ns = (self.cost_ns * 3 + gap / pops) / 4;
         }
@@ -111,7 +114,11 @@ impl LaneClock {
             self.watch_until_pops = sample.pops + sample.waiting as u64;
             return Share::Keep;
         }
-        let limit = if self.is_tiny() { SHARE_TINY_AFTER_NS } else { SHARE_AFTER_NS };
+        let limit = if self.is_tiny() {
+            SHARE_TINY_AFTER_NS
+        } else {
+            SHARE_AFTER_NS
+        };
         let age = sample.now_ns.saturating_sub(self.watch_since_ns);
         if age > limit && sample.waiting > 1 {
             self.watch_since_ns = sample.now_ns;
@@ -130,7 +137,11 @@ mod tests {
         let mut clock = LaneClock::new();
         (1..items).find(|&pops| {
             pops % 16 == 0
-                && clock.sample(Sample { now_ns: 1 + pops * cost, pops, waiting }) == Share::Half
+                && clock.sample(Sample {
+                    now_ns: 1 + pops * cost,
+                    pops,
+                    waiting,
+                }) == Share::Half
         })
     }
 
@@ -140,7 +151,10 @@ mod tests {
         let dear = first_share(10_000, 1_000, 10_000).expect("shared");
         let tiny = first_share(50, 1_000_000, 100_000).expect("shared");
         assert!(dear * 10_000 < 500_000, "after {dear} items");
-        assert!((1_000_000..1_200_000).contains(&(tiny * 50)), "after {tiny} items");
+        assert!(
+            (1_000_000..1_200_000).contains(&(tiny * 50)),
+            "after {tiny} items"
+        );
     }
 
     /// A lane that keeps up never shares.
@@ -164,7 +178,10 @@ mod tests {
     /// A turn of children takes about twenty microseconds, within its bounds.
     #[test]
     fn the_quota_follows_the_cost() {
-        let mut clock = LaneClock { cost_ns: 1, ..LaneClock::new() };
+        let mut clock = LaneClock {
+            cost_ns: 1,
+            ..LaneClock::new()
+        };
         assert_eq!(clock.children_quota(), 1024);
         clock.cost_ns = 5_000;
         assert_eq!(clock.children_quota(), 4);

@@ -139,7 +139,7 @@ impl Counts {
         self.armed.load(Ordering::Relaxed)
     }
 
-    /// Whether the item that the caller has just counted may have been the last of its colour.
+    /// Whether the item that the caller has counted last may have been the last of its colour.
     /// Of the last two enders at least one is told so.
     pub(crate) fn maybe_last(&self, colour: Colour) -> bool {
         // SeqCst: the caller's count before its look at the others'; pairs with itself on another

@@ -35,7 +35,11 @@ impl Complaints {
 
     /// An error if anything was wrong.
     pub(crate) fn into_result(self) -> Result<(), BuildError> {
-        if self.0.is_empty() { Ok(()) } else { Err(BuildError(Kind::Fields(self.0))) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(BuildError(Kind::Fields(self.0)))
+        }
     }
 }
 
@@ -45,7 +49,10 @@ pub(crate) fn check_name(complaints: &mut Complaints, name: &str, max: usize) {
         complaints.add("name", "it is empty; a name is what dumps and errors show");
     } else if name.len() > max {
         let len = name.len();
-        complaints.add("name", format!("\"{name}\" has {len} bytes; at most {max} are allowed"));
+        complaints.add(
+            "name",
+            format!("\"{name}\" has {len} bytes; at most {max} are allowed"),
+        );
     } else if name.chars().any(char::is_control) {
         complaints.add("name", format!("{name:?} has control characters"));
     }
@@ -123,7 +130,10 @@ impl fmt::Display for BuildError {
                 Ok(())
             }
             Kind::Thread(error) => {
-                write!(f, "the machine refused a thread that every System needs: {error}")
+                write!(
+                    f,
+                    "the machine refused a thread that every System needs: {error}"
+                )
             }
             Kind::Closed => f.write_str("the System is shutting down"),
             Kind::Pools => write!(
@@ -158,14 +168,23 @@ struct Common {
 impl Common {
     /// The defaults.
     fn new(name: String) -> Common {
-        Common { name, system: None, max_active: None, max_pending: None, ordered: false }
+        Common {
+            name,
+            system: None,
+            max_active: None,
+            max_pending: None,
+            ordered: false,
+        }
     }
 
     /// Complains of bad fields; the System to build on.
     fn check(&self, complaints: &mut Complaints) {
         check_name(complaints, &self.name, MAX_NAME);
         if self.max_active == Some(0) {
-            complaints.add("max_active", "0 would run nothing; take 1 or more, or leave it out");
+            complaints.add(
+                "max_active",
+                "0 would run nothing; take 1 or more, or leave it out",
+            );
         }
         if self.max_pending == Some(0) && self.max_active.is_none() {
             complaints.add(
@@ -177,7 +196,9 @@ impl Common {
 
     /// The System to build on.
     fn system(&self) -> Arc<SystemInner> {
-        self.system.as_ref().map_or_else(|| System::current().inner, |s| Arc::clone(&s.inner))
+        self.system
+            .as_ref()
+            .map_or_else(|| System::current().inner, |s| Arc::clone(&s.inner))
     }
 
     /// Makes the queue.
@@ -228,7 +249,14 @@ pub(crate) fn make_own(
     let (max_active, max_pending) = (None, None);
     let (name, ordered) = (name.to_owned(), false);
     let system_ref = SystemRef::new(system);
-    let parts = QueueParts { name, system: system_ref, pools, max_active, max_pending, ordered };
+    let parts = QueueParts {
+        name,
+        system: system_ref,
+        pools,
+        max_active,
+        max_pending,
+        ordered,
+    };
     Ok(register(system, parts))
 }
 
@@ -281,7 +309,11 @@ impl UnboundBuilder {
 
     /// The defaults.
     pub(super) fn new(name: String) -> UnboundBuilder {
-        UnboundBuilder { common: Common::new(name), cpus: None, nice: 0 }
+        UnboundBuilder {
+            common: Common::new(name),
+            cpus: None,
+            nice: 0,
+        }
     }
 
     /// How many items may be in flight, suspended ones included. Default: no limit.
@@ -366,7 +398,10 @@ impl PercpuBuilder {
 
     /// The defaults.
     pub(super) fn new(name: String) -> PercpuBuilder {
-        PercpuBuilder { common: Common::new(name), highpri: false }
+        PercpuBuilder {
+            common: Common::new(name),
+            highpri: false,
+        }
     }
 
     /// How many items may be in flight on each CPU, suspended ones included. Default: no limit.

@@ -116,7 +116,13 @@ pub(crate) struct Waiters {
 impl Waiters {
     /// Nobody waits.
     pub(crate) fn new() -> Waiters {
-        Waiters { next_id: 1, list: Vec::new(), drains: 0, armed: false, told: FlushReport::default() }
+        Waiters {
+            next_id: 1,
+            list: Vec::new(),
+            drains: 0,
+            armed: false,
+            told: FlushReport::default(),
+        }
     }
 
     /// Gives flushes without a colour the next one, if it is free.
@@ -156,7 +162,11 @@ impl Waiters {
                     (WaitFor::Flush, Some(set)) => queue.counts.is_zero(set),
                     (WaitFor::Flush, None) => false,
                 };
-                if over { finished.push(waiter) } else { kept.push(waiter) }
+                if over {
+                    finished.push(waiter)
+                } else {
+                    kept.push(waiter)
+                }
             }
             self.list = kept;
             if finished.len() == before {
@@ -168,7 +178,7 @@ impl Waiters {
     /// The report for a wait that ends now.
     fn report(&mut self, queue: &QueueInner) -> FlushReport {
         let (ended, refused) = queue.ended_and_refused();
-        // Relaxed: counted before the ends that were just acquired.
+        // Relaxed: counted before the ends that were acquired above.
         let panicked = queue.panicked.load(Ordering::Relaxed);
         let cancelled = queue.cancelled.load(Ordering::Relaxed);
         let total = FlushReport {
@@ -202,7 +212,12 @@ impl QueueInner {
                 waiters.drains += 1;
                 self.set_flags(DRAINING);
             }
-            waiters.list.push(Waiter { id, set: None, kind, cell: Arc::clone(&cell) });
+            waiters.list.push(Waiter {
+                id,
+                set: None,
+                kind,
+                cell: Arc::clone(&cell),
+            });
             // A drain fences in any case, for its flag.
             if !waiters.armed || kind == WaitFor::Drain {
                 waiters.armed = true;
@@ -266,13 +281,14 @@ impl QueueInner {
     /// The last handle is gone: nothing new comes, and when the last item has ended the queue
     /// goes to its grave.
     pub(crate) fn retire(&self, this: QueueRef) {
+        // Before the flag: from then on whoever ends the last item may bury the queue.
+        self.pin();
         self.set_flags(super::CLOSED | RETIRED);
         {
             let mut waiters = self.lock_waiters();
             waiters.armed = true;
             self.counts.arm();
         }
-        self.pin();
         self.check_waiters(this);
         self.unpin();
     }

@@ -56,7 +56,9 @@ impl Drop for QueueHandle {
 
 impl fmt::Debug for QueueHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueHandle").field("name", &self.queue.get().name).finish_non_exhaustive()
+        f.debug_struct("QueueHandle")
+            .field("name", &self.queue.get().name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +66,11 @@ impl QueueHandle {
     /// Takes back every delayed item that is armed for this queue; how many there were.
     pub(crate) fn cancel_armed(&self) -> u64 {
         let armed = std::mem::take(&mut *self.armed.lock().unwrap_or_else(PoisonError::into_inner));
-        armed.into_values().filter_map(|w| w.upgrade()).filter(|d| d.cancel()).count() as u64
+        armed
+            .into_values()
+            .filter_map(|w| w.upgrade())
+            .filter(|d| d.cancel())
+            .count() as u64
     }
 }
 
@@ -112,7 +118,12 @@ impl Queue {
     /// A handle that holds its queue in this way.
     fn holding(system: Arc<SystemInner>, queue: QueueRef, hold: Hold) -> Queue {
         let armed = Mutex::new(HashMap::new());
-        Queue(Arc::new(QueueHandle { system, queue, hold, armed }))
+        Queue(Arc::new(QueueHandle {
+            system,
+            queue,
+            hold,
+            armed,
+        }))
     }
 
     /// The queue.
@@ -211,7 +222,10 @@ impl Queue {
     {
         let home = home_of(&self.0.system, self.inner());
         match route::reserve(self.0.queue, home) {
-            Err(refusal) => Err(TrySpawnError { future, full: refusal == Refusal::Full }),
+            Err(refusal) => Err(TrySpawnError {
+                future,
+                full: refusal == Refusal::Full,
+            }),
             Ok(place) => {
                 let (entry, handle) = task::build(self.0.queue, home, future);
                 route::submit_reserved(self.0.queue, entry, place);
@@ -237,7 +251,8 @@ impl Queue {
     #[doc(alias = "queue_work")]
     #[doc(alias = "schedule_work")]
     pub fn queue(&self, work: &Work) -> Queued {
-        work.inner().queue_at(self, home_of(&self.0.system, self.inner()))
+        work.inner()
+            .queue_at(self, home_of(&self.0.system, self.inner()))
     }
 
     /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues; otherwise a hint).
@@ -343,7 +358,11 @@ impl Queue {
 
 /// The CPU ordinal (per-CPU queues) or lane hint for an item queued here.
 fn home_of(system: &SystemInner, queue: &QueueInner) -> usize {
-    if queue.is_percpu() { system.ordinal_of_current_cpu() } else { 0 }
+    if queue.is_percpu() {
+        system.ordinal_of_current_cpu()
+    } else {
+        0
+    }
 }
 
 /// Queues a future on a queue of `system`, without a handle to it.
@@ -377,7 +396,7 @@ impl QueueInner {
         use std::sync::atomic::Ordering::Relaxed;
         let (ended, refused) = self.ended_and_refused();
         let accepted = self.counts.sum_accepted(ColourSet::ALL);
-        // Relaxed: statistics, counted before the ends that were just acquired.
+        // Relaxed: statistics, counted before the ends that were acquired above.
         let (panicked, cancelled) = (self.panicked.load(Relaxed), self.cancelled.load(Relaxed));
         let mut stats = QueueStats {
             accepted: accepted.saturating_sub(refused),
@@ -557,7 +576,10 @@ impl Workqueue {
     pub fn set_max_active(&self, max_active: usize) -> Result<(), BuildError> {
         let q = self.0.inner();
         if max_active == 0 {
-            return Err(BuildError::of("max_active", "0 would run nothing; take 1 or more"));
+            return Err(BuildError::of(
+                "max_active",
+                "0 would run nothing; take 1 or more",
+            ));
         }
         if q.ordered {
             let why = "an ordered queue runs one item at a time; build an unbound one instead";
@@ -573,7 +595,9 @@ impl Workqueue {
                 limiter.set_max_active(max_active.min(UNLIMITED - 1));
                 std::iter::from_fn(|| limiter.activate_one()).collect()
             };
-            started.into_iter().for_each(|entry| route::start(q, None, entry));
+            started
+                .into_iter()
+                .for_each(|entry| route::start(q, None, entry));
         }
         Ok(())
     }

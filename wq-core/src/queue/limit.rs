@@ -35,7 +35,13 @@ pub(crate) enum Admission {
 impl<T> Limiter<T> {
     /// No items.
     pub(crate) fn new(max_active: usize, max_pending: usize) -> Limiter<T> {
-        Limiter { max_active, max_pending, nr_active: 0, inactive: VecDeque::new(), reserved: 0 }
+        Limiter {
+            max_active,
+            max_pending,
+            nr_active: 0,
+            inactive: VecDeque::new(),
+            reserved: 0,
+        }
     }
 
     /// Decides over a new item. `Active` takes a slot.
@@ -165,7 +171,10 @@ mod tests {
         let mut l = Limiter::new(1, UNLIMITED);
         assert_eq!(admit(&mut l, 0..4), [0]);
         l.set_max_active(3);
-        assert_eq!((l.activate_one(), l.activate_one(), l.activate_one()), (Some(1), Some(2), None));
+        assert_eq!(
+            (l.activate_one(), l.activate_one(), l.activate_one()),
+            (Some(1), Some(2), None)
+        );
         l.set_max_active(1);
         assert_eq!((l.release(), l.release()), (None, None));
         assert_eq!(l.release(), Some(3));
@@ -194,7 +203,10 @@ mod tests {
         admit(&mut l, 0..6);
         assert_eq!(l.reap(|n| n % 2 == 0), [2, 4]);
         assert_eq!((l.release(), l.release()), (None, None));
-        assert_eq!((l.release(), l.nr_inactive(), l.nr_active()), (Some(1), 2, 1));
+        assert_eq!(
+            (l.release(), l.nr_inactive(), l.nr_active()),
+            (Some(1), 2, 1)
+        );
     }
 
     /// Places that are kept count for the bound.

@@ -36,23 +36,29 @@ pub(crate) fn ask(meta: &Meta) {
 impl SystemInner {
     /// Gives the maker a pinned queue with aborted items to take out.
     fn ask_reap(&self, queue: QueueRef) {
-        self.reaps.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+        self.reaps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(queue);
         self.maker.unpark();
     }
 
     /// Takes out what was aborted, and has it dropped by workers. Only the maker calls this.
     pub(crate) fn reap(&self) {
-        let asked =
-            std::mem::take(&mut *self.reaps.lock().unwrap_or_else(PoisonError::into_inner));
+        let asked = std::mem::take(&mut *self.reaps.lock().unwrap_or_else(PoisonError::into_inner));
         for queue in asked {
             let q = queue.get();
             // AcqRel: pairs with the swap in `ask`; who aborts after this leaves a new note.
             q.reaping.swap(false, Ordering::AcqRel);
             for limiter in q.limiters() {
                 let is_aborted = |entry: &Entry| entry.meta().abort.is_requested();
-                let aborted =
-                    limiter.lock().unwrap_or_else(PoisonError::into_inner).reap(is_aborted);
-                aborted.into_iter().for_each(|entry| route::start(q, None, entry));
+                let aborted = limiter
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .reap(is_aborted);
+                aborted
+                    .into_iter()
+                    .for_each(|entry| route::start(q, None, entry));
             }
             q.unpin();
         }

@@ -95,7 +95,11 @@ impl Wait {
         } else {
             Ok(queue.0.queue.get().begin_wait(queue.0.queue, kind))
         };
-        Wait { queue: Arc::clone(&queue.0), state, over: false }
+        Wait {
+            queue: Arc::clone(&queue.0),
+            state,
+            over: false,
+        }
     }
 
     /// Polls.
@@ -116,7 +120,9 @@ impl Wait {
         let stats = self.queue.queue.get().stats();
         format!(
             "queue \"{}\" still has {} items in flight ({} wait for a slot)",
-            self.queue.queue.get().name, stats.in_flight, stats.waiting
+            self.queue.queue.get().name,
+            stats.in_flight,
+            stats.waiting
         )
     }
 }

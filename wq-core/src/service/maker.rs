@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::{os, policy};
 use crate::pool::{MAX_POOL_WORKERS, Pool};
 use crate::run;
 use crate::sense::Sensor;
 use crate::system::{CpuRecord, SystemInner};
+use crate::{os, policy};
 
 use super::spotter;
 
@@ -62,19 +62,24 @@ fn round(system: &Arc<SystemInner>) -> Round {
     }
     system.reap();
     system.dig();
-    if system.has_graves() { worst.max(Round::Graves) } else { worst }
+    if system.has_graves() {
+        worst.max(Round::Graves)
+    } else {
+        worst
+    }
 }
 
 /// Makes the workers that a pool needs: one for each lane that stands still, and a reserve of one.
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
-    let stalled = pool.lanes().iter().filter(|lane| lane.has_work() && !lane.view().is_running());
+    let stalled = pool
+        .lanes()
+        .iter()
+        .filter(|lane| lane.has_work() && !lane.view().is_running());
     let needed = stalled.count() as u32 + 1;
     // Relaxed: policy counts; this thread alone raises `nr_workers` and `wanted`.
-    let coming = || {
-        pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed)
-    };
+    let coming = || pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
     let mut made = 0;
     while coming() < needed && made < needed {
         let round = make_one(system, pool);
@@ -148,7 +153,9 @@ fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
     system.note_thread();
     let (its_system, its_pool, its_record) =
         (Arc::clone(system), Arc::clone(pool), Arc::clone(&record));
-    let spawned = os::spawn_thread(name, move || run::worker_main(its_system, its_pool, its_record));
+    let spawned = os::spawn_thread(name, move || {
+        run::worker_main(its_system, its_pool, its_record)
+    });
     if let Err(error) = spawned {
         pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
         pool.wanted.fetch_sub(1, Ordering::Relaxed);

@@ -111,7 +111,11 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
                 continue;
             }
             let high = pool.attrs.nice < 0;
-            activity = activity.max(if high { Activity::Highpri } else { Activity::Waiting });
+            activity = activity.max(if high {
+                Activity::Highpri
+            } else {
+                Activity::Waiting
+            });
             let before = memory.get(&key).copied();
             match judge(system, pool, lane, before) {
                 Some(seen) => memory.insert(key, seen),
@@ -146,7 +150,12 @@ fn judge(
             return None;
         }
         let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-        return Some(Seen { view, starts, cpu_at_first, first_ns: os::monotonic_ns() });
+        return Some(Seen {
+            view,
+            starts,
+            cpu_at_first,
+            first_ns: os::monotonic_ns(),
+        });
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
@@ -173,11 +182,20 @@ fn rescue(
     before: Option<Seen>,
 ) -> Option<Seen> {
     // An owner that ran in between has parked anew, which the word does not show.
-    let starts = if view.is_vacant() { 0 } else { system.worker(view.worker()).starts() };
+    let starts = if view.is_vacant() {
+        0
+    } else {
+        system.worker(view.worker()).starts()
+    };
     let now = os::monotonic_ns();
     let same = |b: &Seen| b.view == view && b.starts == starts;
     let Some(seen) = before.filter(same) else {
-        return Some(Seen { view, starts, cpu_at_first: None, first_ns: now });
+        return Some(Seen {
+            view,
+            starts,
+            cpu_at_first: None,
+            first_ns: now,
+        });
     };
     // Relaxed: a setting.
     let patience = system.patience_ns.load(Ordering::Relaxed);
@@ -192,19 +210,18 @@ fn rescue(
 }
 
 /// The owner runs and its item did not end since the last round.
-fn judge_hog(
-    system: &Arc<SystemInner>,
-    pool: &Arc<Pool>,
-    lane: &Lane,
-    seen: Seen,
-) -> Option<Seen> {
+fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: Seen) -> Option<Seen> {
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
     let (Some(first), Some(now)) = (seen.cpu_at_first, now) else {
         return Some(seen);
     };
     let burnt = now.saturating_sub(first);
-    let grace = if pool.is_percpu() { CPU_INTENSIVE_THRESH } else { HANDOFF_GRACE };
+    let grace = if pool.is_percpu() {
+        CPU_INTENSIVE_THRESH
+    } else {
+        HANDOFF_GRACE
+    };
     if burnt < grace {
         return Some(seen);
     }
@@ -212,5 +229,9 @@ fn judge_hog(
         system.stats.relieved.raise();
         return Some(seen);
     }
-    if system.take_over(pool, lane, seen.view, Sensor::Hog) { None } else { Some(seen) }
+    if system.take_over(pool, lane, seen.view, Sensor::Hog) {
+        None
+    } else {
+        Some(seen)
+    }
 }

@@ -137,7 +137,7 @@ impl Kernel {
         self.threads.len() - 1
     }
 
-    /// Adds a thread that a maker has just made: it starts at once, and competes for CPUs from the
+    /// Adds a thread that a maker has made: it starts at once, and competes for CPUs from the
     /// moment when it says on which it may run.
     pub(super) fn add_booting(&mut self, name: String) -> ThreadId {
         let id = self.add(name, Class::Outside);

@@ -52,7 +52,13 @@ pub struct SystemBuilder {
 impl SystemBuilder {
     /// The defaults: all CPUs that the process may use.
     pub(super) fn new() -> SystemBuilder {
-        SystemBuilder { tag: "wq".to_owned(), cpus: None, workers: None, keep_alive: KEEP_ALIVE, topology: None }
+        SystemBuilder {
+            tag: "wq".to_owned(),
+            cpus: None,
+            workers: None,
+            keep_alive: KEEP_ALIVE,
+            topology: None,
+        }
     }
 
     /// What the names of its threads begin with, at most 5 bytes; default `wq`. Tells several

@@ -14,13 +14,20 @@ use super::{SystemInner, pins};
 impl SystemInner {
     /// Gives a queue that is closed, empty and without handles to the digger.
     pub(crate) fn bury(&self, queue: QueueRef) {
-        self.grave.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+        self.grave
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(queue);
         self.maker.unpark();
     }
 
     /// Whether there are queues to free.
     pub(crate) fn has_graves(&self) -> bool {
-        !self.grave.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self
+            .grave
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     /// Frees what was buried. Only the thread maker, or the last thread of all, calls this.
@@ -55,16 +62,23 @@ impl SystemInner {
             unsafe { queue.free() };
         }
         // The maker tries these again in a moment.
-        self.grave.lock().unwrap_or_else(PoisonError::into_inner).append(&mut looked_at);
+        self.grave
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut looked_at);
     }
 }
 
 impl Drop for SystemInner {
     fn drop(&mut self) {
-        let queues = std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        let queues =
+            std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
         // Aborters and foreign wakers may have come so late that no shutdown waited for them.
         for limiter in queues.values().flat_map(|queue| queue.get().limiters()) {
-            let waiting = limiter.lock().unwrap_or_else(PoisonError::into_inner).take_waiting();
+            let waiting = limiter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take_waiting();
             for entry in waiting {
                 entry.meta().clear_waiting();
             }

@@ -51,7 +51,9 @@ impl Drop for Owner {
 
 impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("System").field("name", &self.inner.tag).finish_non_exhaustive()
+        f.debug_struct("System")
+            .field("name", &self.inner.tag)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +81,10 @@ impl System {
     /// The first, owning handle.
     pub(super) fn own(inner: Arc<SystemInner>) -> System {
         let owner = Some(Arc::new(Owner(Arc::clone(&inner))));
-        System { inner, _owner: owner }
+        System {
+            inner,
+            _owner: owner,
+        }
     }
 
     /// The calling worker's System, else the one entered on this thread, else the process's
@@ -97,14 +102,20 @@ impl System {
     /// ```
     pub fn current() -> System {
         let here = Current::with(|current| {
-            current.map(|c| System { inner: Arc::clone(&c.system), _owner: None })
+            current.map(|c| System {
+                inner: Arc::clone(&c.system),
+                _owner: None,
+            })
         });
-        here.or_else(System::entered).unwrap_or_else(|| System::default_system().clone())
+        here.or_else(System::entered)
+            .unwrap_or_else(|| System::default_system().clone())
     }
 
     /// The System entered on this thread, if any.
     pub(crate) fn entered() -> Option<System> {
-        ENTERED.try_with(|entered| entered.borrow().last().map(|(_, s)| s.clone())).ok()?
+        ENTERED
+            .try_with(|entered| entered.borrow().last().map(|(_, s)| s.clone()))
+            .ok()?
     }
 
     /// The process's default System, made at the first call.
@@ -128,7 +139,9 @@ impl System {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn install_default(&self) -> Result<(), DefaultSystemError> {
-        DEFAULT.set(self.clone()).map_err(|_| DefaultSystemError(()))
+        DEFAULT
+            .set(self.clone())
+            .map_err(|_| DefaultSystemError(()))
     }
 
     /// Makes this the current System of the calling thread until the guard is dropped.
@@ -151,7 +164,10 @@ impl System {
             entered.push((number, self.clone()));
             number
         });
-        EnterGuard { number, _system: PhantomData }
+        EnterGuard {
+            number,
+            _system: PhantomData,
+        }
     }
 
     /// The unbound queue without limits to which `spawn` goes.
@@ -302,7 +318,11 @@ impl System {
     pub fn stats(&self) -> SystemStats {
         let inner = &self.inner;
         let s = &inner.stats;
-        let queues = inner.queues.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let queues = inner
+            .queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         SystemStats {
             // Relaxed: a count for people.
             threads: inner.threads.load(Ordering::Relaxed) as usize,
@@ -364,7 +384,9 @@ impl Drop for EnterGuard<'_> {
         // Guards may be dropped in any order: each takes out its own.
         let left = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
-            let at = entered.iter().rposition(|(number, _)| *number == self.number)?;
+            let at = entered
+                .iter()
+                .rposition(|(number, _)| *number == self.number)?;
             Some(entered.remove(at))
         });
         // Dropped outside the borrow: it may shut a System down.

@@ -31,13 +31,21 @@ impl SystemInner {
     /// The per-CPU pools, one for each CPU in use.
     pub(crate) fn percpu_pools(&self, highpri: bool) -> Result<Box<[Arc<Pool>]>, TooManyPools> {
         let nice = if highpri { HIGHPRI_NICE } else { 0 };
-        let family = if highpri { FAMILY_HIGHPRI } else { FAMILY_PERCPU };
+        let family = if highpri {
+            FAMILY_HIGHPRI
+        } else {
+            FAMILY_PERCPU
+        };
         let mut pools = self.lock_pools();
         self.cpus
             .iter()
             .enumerate()
             .map(|(ordinal, record)| {
-                let attrs = PoolAttrs { nice, cpus: record.mask.clone(), percpu: true };
+                let attrs = PoolAttrs {
+                    nice,
+                    cpus: record.mask.clone(),
+                    percpu: true,
+                };
                 self.pool_for(&mut pools, attrs, Some(family), ordinal, &[record.cpu])
             })
             .collect()
@@ -48,7 +56,17 @@ impl SystemInner {
         let lanes = self.topology.lanes(&cpus).min(self.max_lanes).max(1);
         let on: Vec<usize> = cpus.iter().take(lanes).collect();
         let mut pools = self.lock_pools();
-        self.pool_for(&mut pools, PoolAttrs { nice, cpus, percpu: false }, None, 0, &on)
+        self.pool_for(
+            &mut pools,
+            PoolAttrs {
+                nice,
+                cpus,
+                percpu: false,
+            },
+            None,
+            0,
+            &on,
+        )
     }
 
     /// Finds or makes a pool.
@@ -64,7 +82,10 @@ impl SystemInner {
             return Ok(Arc::clone(pool));
         }
         let full = |cpu: &usize| {
-            self.cpus[self.ordinal(*cpu)].pools.last().is_none_or(|last| last.get().is_some())
+            self.cpus[self.ordinal(*cpu)]
+                .pools
+                .last()
+                .is_none_or(|last| last.get().is_some())
         };
         if on.iter().any(full) {
             return Err(TooManyPools);

@@ -65,7 +65,10 @@ impl SystemInner {
             if inside && !begun {
                 self.shutdown_elsewhere(grace);
             }
-            return ShutdownReport { only_begun: true, ..self.report() };
+            return ShutdownReport {
+                only_begun: true,
+                ..self.report()
+            };
         }
         self.shutdown_here(grace)
     }
@@ -143,7 +146,9 @@ impl SystemInner {
                     limiter.set_max_active(usize::MAX);
                     std::iter::from_fn(|| limiter.activate_one()).collect::<Vec<Entry>>()
                 };
-                waiting.into_iter().for_each(|entry| route::start(q, None, entry));
+                waiting
+                    .into_iter()
+                    .for_each(|entry| route::start(q, None, entry));
             }
         }
         registry::wake_all(self.id);
@@ -163,7 +168,13 @@ impl SystemInner {
     /// The queues that exist now, kept until the answer is dropped.
     fn all_queues(&self) -> PinnedQueues {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        PinnedQueues(queues.values().inspect(|queue| queue.get().pin()).copied().collect())
+        PinnedQueues(
+            queues
+                .values()
+                .inspect(|queue| queue.get().pin())
+                .copied()
+                .collect(),
+        )
     }
 
     /// Sums over the queues.

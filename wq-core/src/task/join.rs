@@ -80,19 +80,24 @@ unsafe impl<T: Send> Sync for JoinHandle<T> {}
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+        f.debug_struct("JoinHandle")
+            .field("finished", &self.is_finished())
+            .finish()
     }
 }
 
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    /// A handle for a task just built.
+    /// A handle for a task that is new.
     pub(super) fn new(
         task: FallibleTask<Guarded<Outcome<T>>, Meta>,
         meta: NonNull<Meta>,
     ) -> JoinHandle<T> {
-        JoinHandle { held: Mutex::new(Held::Own(Cell(Some(task)))), meta }
+        JoinHandle {
+            held: Mutex::new(Held::Own(Cell(Some(task)))),
+            meta,
+        }
     }
 
     /// The task's metadata.
@@ -215,7 +220,10 @@ impl<T: Send + 'static> JoinHandle<T> {
                 shared
             }
         };
-        AbortHandle { meta: self.meta, _keep: shared }
+        AbortHandle {
+            meta: self.meta,
+            _keep: shared,
+        }
     }
 }
 
@@ -240,11 +248,11 @@ impl<T> Future for JoinHandle<T> {
 }
 
 /// Polls the cell's handle.
-fn poll_cell<T>(
-    cell: &mut Cell<T>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Guarded<Outcome<T>>>> {
-    let task = cell.0.as_mut().expect("a join handle is not polled after it was ready");
+fn poll_cell<T>(cell: &mut Cell<T>, cx: &mut Context<'_>) -> Poll<Option<Guarded<Outcome<T>>>> {
+    let task = cell
+        .0
+        .as_mut()
+        .expect("a join handle is not polled after it was ready");
     Pin::new(task).poll(cx)
 }
 
@@ -385,7 +393,8 @@ impl JoinError {
     /// # Panics
     /// If the error is no panic; ask [`JoinError::is_panic`] first.
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.try_into_panic().expect("`into_panic` wants an error for which `is_panic` holds")
+        self.try_into_panic()
+            .expect("`into_panic` wants an error for which `is_panic` holds")
     }
 
     /// What the panic said, if it said it with text.
@@ -394,7 +403,9 @@ impl JoinError {
             return None;
         };
         let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = payload.downcast_ref::<&'static str>().map(|s| (*s).to_owned());
+        let text = payload
+            .downcast_ref::<&'static str>()
+            .map(|s| (*s).to_owned());
         text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 }

@@ -150,7 +150,10 @@ impl DelayedWork {
     #[doc(alias = "cancel_delayed_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
         let disabled = self.0.work.state().disable();
-        assert!(disabled, "an item cannot be disabled more than 65535 times at once");
+        assert!(
+            disabled,
+            "an item cannot be disabled more than 65535 times at once"
+        );
         let was_pending = self.0.cancel();
         CancelWait::begin(&self.0.work, was_pending)
     }
@@ -205,12 +208,20 @@ impl DelayedInner {
             return Queued::New;
         }
         let timers = Arc::clone(&queue.0.system.timers);
-        let fire: Arc<dyn OnTimer> = Arc::new(Expiry { item: Arc::clone(self), request });
+        let fire: Arc<dyn OnTimer> = Arc::new(Expiry {
+            item: Arc::clone(self),
+            request,
+        });
         let now = crate::os::now();
         let deadline = now.checked_add(delay.min(FAR)).unwrap_or(now);
         match timers.arm(deadline, Fire::Call(fire)) {
             Ok(key) => {
-                *timer = Some(ArmedTimer { key, timers, queue: queue.clone(), request });
+                *timer = Some(ArmedTimer {
+                    key,
+                    timers,
+                    queue: queue.clone(),
+                    request,
+                });
                 drop(timer);
                 self.list(queue).insert(self.id, Arc::downgrade(self));
                 // A `destroy` that took the list before must have closed the queue before that.

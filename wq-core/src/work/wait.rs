@@ -41,7 +41,10 @@ impl Progress {
         if not_later(self.ended, request) {
             self.ended = request;
         }
-        self.waiters.iter_mut().filter_map(|(_, _, waker)| waker.take()).collect()
+        self.waiters
+            .iter_mut()
+            .filter_map(|(_, _, waker)| waker.take())
+            .collect()
     }
 }
 
@@ -68,7 +71,12 @@ impl Wait {
             None
         };
         drop(progress);
-        Wait { work: Arc::clone(work), request, id: None, error }
+        Wait {
+            work: Arc::clone(work),
+            request,
+            id: None,
+            error,
+        }
     }
 
     /// Whether what was waited for is over.
@@ -93,13 +101,19 @@ impl Wait {
         };
         self.register(request, cx.waker());
         let ended = lock(&self.work.progress).ended;
-        if self.is_over(request, ended) { Poll::Ready(Ok(true)) } else { Poll::Pending }
+        if self.is_over(request, ended) {
+            Poll::Ready(Ok(true))
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Leaves the waker; before the look, so that no end is missed.
     fn register(&mut self, request: Request, waker: &Waker) {
         let mut progress = lock(&self.work.progress);
-        let found = self.id.and_then(|id| progress.waiters.iter_mut().find(|w| w.0 == id));
+        let found = self
+            .id
+            .and_then(|id| progress.waiters.iter_mut().find(|w| w.0 == id));
         match found {
             Some(waiter) => waiter.2 = Some(waker.clone()),
             None => {
@@ -190,7 +204,10 @@ pub struct CancelWait {
 impl CancelWait {
     /// Begins to wait; the item was disabled and its pending request taken back.
     pub(super) fn begin(work: &Arc<WorkInner>, was_pending: bool) -> CancelWait {
-        CancelWait { wait: Wait::begin(work), was_pending }
+        CancelWait {
+            wait: Wait::begin(work),
+            was_pending,
+        }
     }
 
     /// Waits on the calling thread, which counts as sleeping.
