@@ -266,13 +266,14 @@ impl QueueInner {
     /// The last handle is gone: nothing new comes, and when the last item has ended the queue
     /// goes to its grave.
     pub(crate) fn retire(&self, this: QueueRef) {
+        // Before the flag: from then on whoever ends the last item may bury the queue.
+        self.pin();
         self.set_flags(super::CLOSED | RETIRED);
         {
             let mut waiters = self.lock_waiters();
             waiters.armed = true;
             self.counts.arm();
         }
-        self.pin();
         self.check_waiters(this);
         self.unpin();
     }
