@@ -7,11 +7,13 @@
 //! protocol is the same, only the price moves.
 //!
 //! Two *light* sides are not ordered against each other. The models know that: see `modelled`.
+//! Under `--cfg wq_tsan` the same code as in the models stands for both sides, because
+//! ThreadSanitizer follows read-modify-writes, but neither fences nor system calls.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, wq_tsan)))]
 use crate::sync::atomic::{Ordering, fence};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, wq_tsan)))]
 mod mode {
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,14 +34,16 @@ mod mode {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, wq_tsan)))]
 pub(crate) use mode::init;
 
-#[cfg(loom)]
+#[cfg(all(wq_tsan, not(loom)))]
+pub(crate) use modelled::init;
+#[cfg(any(loom, wq_tsan))]
 pub(crate) use modelled::{heavy, light};
 
 /// The frequent side of a handshake: orders what is before against what is after.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, wq_tsan)))]
 #[inline(always)]
 pub(crate) fn light() {
     if mode::kernel_fences() {
@@ -52,7 +56,7 @@ pub(crate) fn light() {
 }
 
 /// The rare side of a handshake: a full barrier here and on every running thread.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, wq_tsan)))]
 #[cold]
 pub(crate) fn heavy() {
     if mode::kernel_fences() {
@@ -65,10 +69,22 @@ pub(crate) fn heavy() {
 
 /// The asymmetric fence as loom sees it: of a light and a heavy side, whichever comes later sees
 /// what the other did before; two light sides see nothing of each other.
-#[cfg(loom)]
+#[cfg(any(loom, wq_tsan))]
 mod modelled {
-    use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+    use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
+    /// Where light sides leave what they did.
+    #[cfg(not(loom))]
+    static LIGHT: AtomicUsize = AtomicUsize::new(0);
+    /// Where heavy sides leave what they did.
+    #[cfg(not(loom))]
+    static HEAVY: AtomicUsize = AtomicUsize::new(0);
+
+    /// Nothing to set up.
+    #[cfg(not(loom))]
+    pub(crate) fn init() {}
+
+    #[cfg(loom)]
     loom::lazy_static! {
         /// Where light sides leave what they did.
         static ref LIGHT: AtomicUsize = AtomicUsize::new(0);
