@@ -6,6 +6,8 @@
 //! One CPU's queue; each round an item that blocks (nanosleep, or a read from a pipe that is
 //! empty), and another queued behind it. For a steady figure leave the CPU to it.
 
+#![expect(clippy::print_stdout, reason = "a program's answer")]
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;

@@ -49,7 +49,7 @@ impl<T> Drop for Guarded<T> {
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(value) }));
         if let Err(payload) = dropped {
             drop_payload(payload);
-            // On a worker that just ended an item this was the output of a detached handle.
+            // On a worker whose item has ended this was the output of a detached handle.
             Current::with(|current| current.map_or((), Current::note_output_panicked));
         }
     }

@@ -393,7 +393,8 @@ fn wakers_outlive_their_system() {
                     ready.wait();
                     go.wait();
                     for waker in wakers {
-                        waker.clone().wake();
+                        let clone = waker.clone();
+                        clone.wake();
                         waker.wake_by_ref();
                     }
                 })

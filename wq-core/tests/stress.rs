@@ -209,9 +209,9 @@ fn foreign_waker(inbox: &Mutex<mpsc::Receiver<(Waker, Arc<AtomicBool>)>>, mut di
         burn(dice.below(20));
         woken.store(true, Ordering::Release);
         if dice.below(2) == 0 {
-            waker.wake_by_ref()
+            waker.wake_by_ref();
         } else {
-            waker.wake()
+            waker.wake();
         }
     }
 }
@@ -238,14 +238,11 @@ fn queues(system: &System) -> Vec<Workqueue> {
     ]
 }
 
-/// Random work for `time` while lanes are taken by force.
-fn torture(time: Duration, seed: u64) {
-    let system = System::builder().workers(2).build().unwrap();
-    be_patient(&system, PATIENCE);
-    let owners = queues(&system);
+/// The world of a run on these queues, and what the foreign threads are sent.
+fn world(owners: &[Workqueue]) -> (Arc<World>, mpsc::Receiver<(Waker, Arc<AtomicBool>)>) {
     let (send, receive) = mpsc::channel();
     let handle = |n: usize| (*owners[n]).clone();
-    let world = Arc::new(World {
+    let world = World {
         free: (0..3).map(handle).collect(),
         limited: handle(3),
         ordered: handle(4),
@@ -256,7 +253,16 @@ fn torture(time: Duration, seed: u64) {
         ended: AtomicU64::new(0),
         errors: Mutex::new(Vec::new()),
         foreign: Mutex::new(send),
-    });
+    };
+    (Arc::new(world), receive)
+}
+
+/// Random work for `time` while lanes are taken by force.
+fn torture(time: Duration, seed: u64) {
+    let system = System::builder().workers(2).build().unwrap();
+    be_patient(&system, PATIENCE);
+    let owners = queues(&system);
+    let (world, receive) = world(&owners);
     let inbox = Arc::new(Mutex::new(receive));
     let foreigners: Vec<_> = (1..3)
         .map(|n| {
@@ -273,36 +279,49 @@ fn torture(time: Duration, seed: u64) {
                 burn(dice.below(60));
             }
         });
-        let mut dice = Dice(seed);
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            let batch: Vec<_> = (0..dice.below(40) + 1)
-                .map(|_| {
-                    let seed = dice.roll() | 1;
-                    (
-                        seed,
-                        world
-                            .free_queue(&mut dice)
-                            .spawn(item(Arc::clone(&world), Dice(seed), 3)),
-                    )
-                })
-                .collect();
-            for (seed, task) in batch {
-                match task.wait_timeout(FOR_EVER) {
-                    Ok(value) => assert_eq!(value.unwrap(), seed),
-                    Err(_) => panic!(
-                        "an item is lost: {:?}\n{:?}",
-                        system.stats(),
-                        stats(&owners)
-                    ),
-                }
-            }
-        }
+        work_for(time, Dice(seed), &system, &owners, &world);
         settle(&owners, &world);
         over.store(true, Ordering::Relaxed);
     });
-    let accepted: u64 = stats(&owners).iter().map(|s| s.accepted).sum();
-    let completed: u64 = stats(&owners).iter().map(|s| s.completed).sum();
+    check(&system, &owners, &world);
+    drop(world);
+    foreigners.into_iter().for_each(|t| t.join().unwrap());
+}
+
+/// Batches of items that are waited for, until the time is over.
+fn work_for(
+    time: Duration,
+    mut dice: Dice,
+    system: &System,
+    owners: &[Workqueue],
+    world: &Arc<World>,
+) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        let batch: Vec<_> = (0..dice.below(40) + 1)
+            .map(|_| {
+                let seed = dice.roll() | 1;
+                let body = item(Arc::clone(world), Dice(seed), 3);
+                (seed, world.free_queue(&mut dice).spawn(body))
+            })
+            .collect();
+        for (seed, task) in batch {
+            match task.wait_timeout(FOR_EVER) {
+                Ok(value) => assert_eq!(value.unwrap(), seed),
+                Err(_) => panic!("an item is lost: {:?}\n{:?}", system.stats(), stats(owners)),
+            }
+        }
+    }
+}
+
+/// Nothing was lost, run twice, out of order, or rescued.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures of a run, shown with `--nocapture`"
+)]
+fn check(system: &System, owners: &[Workqueue], world: &World) {
+    let accepted: u64 = stats(owners).iter().map(|s| s.accepted).sum();
+    let completed: u64 = stats(owners).iter().map(|s| s.completed).sum();
     let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
     println!("{accepted} items, {:?}", system.stats());
     assert_eq!(*world.errors.lock().unwrap(), Vec::<String>::new());
@@ -322,8 +341,6 @@ fn torture(time: Duration, seed: u64) {
         (report.completed, report.dropped, report.detached),
         (accepted, 0, 0)
     );
-    drop(world);
-    foreigners.into_iter().for_each(|t| t.join().unwrap());
 }
 
 /// Waits until every queue is empty: items spawn items, so until nothing is made any more.

@@ -61,7 +61,8 @@ impl SystemInner {
 
 impl Drop for SystemInner {
     fn drop(&mut self) {
-        let queues = std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        let queues =
+            std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
         // Aborters and foreign wakers may have come so late that no shutdown waited for them.
         for limiter in queues.values().flat_map(|queue| queue.get().limiters()) {
             let waiting = limiter.lock().unwrap_or_else(PoisonError::into_inner).take_waiting();
