@@ -23,14 +23,14 @@
 //! | to | use |
 //! |---|---|
 //! | start a program, or a test | [`#[wq::main]`](macro@main), [`#[wq::test]`](macro@test) |
-//! | run a future or a closure | [`spawn`], [`spawn_fn`], [`spawn_on`] |
+//! | run a future or a closure | [`spawn()`], [`spawn_fn`], [`spawn_on`] |
 //! | keep an order, a limit, a priority, CPUs | [`Workqueue`], whose handles are [`Queue`]s |
 //! | wait for what a queue has accepted | [`flush`], [`drain`], [`Workqueue::destroy`] |
 //! | queue one thing again and again | [`Work`], and with a timer [`DelayedWork`] |
 //! | wait for one task, or stop it | [`JoinHandle`] |
 //! | wait for some time | [`time`] |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
-//! | say in advance that code blocks | [`blocking`] |
+//! | say in advance that code blocks | [`blocking()`] |
 //! | have an instance of one's own, and end it | [`System`] |
 //!
 //! # The one rule
@@ -63,8 +63,8 @@
 //! # Platforms
 //!
 //! Linux has all of it. Other Unix systems build and keep the semantics, but cannot see whether a
-//! thread is blocked: there only declared blocking ([`blocking`], the waits, [`block_on`]) hands a
-//! CPU over, and pinning and priorities do nothing. Rust 1.85 or later.
+//! thread is blocked: there only declared blocking ([`blocking()`], the waits, [`block_on`]) hands
+//! a CPU over, and pinning and priorities do nothing. Rust 1.85 or later.
 //!
 //! Readers who know the kernel find things by its names: search for `queue_work`, `flush_work`,
 //! `alloc_ordered_workqueue`.

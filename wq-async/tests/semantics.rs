@@ -116,7 +116,11 @@ fn an_item_does_not_wait_for_itself() {
     work.flush().wait().unwrap();
     assert_eq!(queue.queue(&work), Queued::New, "it is enabled again");
     give.send(Work::new(|| ())).unwrap();
-    told.recv().unwrap();
+    let (flush, cancel) = told.recv().unwrap();
+    assert!(
+        flush.is_ok() && cancel.is_ok(),
+        "another item's end may be waited for"
+    );
 }
 
 /// F11, F12: disabling counts; refused requests are not remembered; an unbalanced enable is told

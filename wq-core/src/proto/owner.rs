@@ -13,7 +13,7 @@
 //! spotter never does that.
 //!
 //! Invariant: at most one thread is between a successful [`Owner::enter`] and the matching
-//! [`Mark::leave`], or holds a [`Held`], and it sees all that its predecessors did.
+//! [`Mark::leave`], or holds a [`Held`](taking::Held), and it sees all that its predecessors did.
 //! Proof and models: `docs/memory-ordering.md`, "Lane ownership".
 
 pub(crate) mod taking;

@@ -190,6 +190,7 @@ impl Queue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "queue_work_on")]
+    #[doc(alias = "work_on_cpu")]
     pub fn spawn_on<F>(&self, cpu: usize, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

@@ -225,8 +225,12 @@ impl System {
         Ok(())
     }
 
-    /// Polls a future on the calling thread until it is ready; this System is current meanwhile.
-    /// May be called anywhere, inside a task too: a worker hands its lane over while it sleeps.
+    /// Polls a future on the calling thread until it is ready; this System is current meanwhile,
+    /// unless the caller is a worker of another one. May be called anywhere, inside a task too: a
+    /// worker hands its lane over while it sleeps.
+    ///
+    /// # Panics
+    /// If the future panics.
     ///
     /// # Examples
     /// ```
