@@ -43,6 +43,8 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
         }
         while let Some((slot, token)) = wait_for_lane(current) {
             current.set_lane(Some((slot, token)));
+            // Whoever gave it the lane may have been stopped before it thought of the reserve.
+            current.system.keep_reserve(&current.pool);
             hold(current, slot, token);
             current.set_lane(None);
             if current.system.is_stopped() {

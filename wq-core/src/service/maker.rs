@@ -92,9 +92,11 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
         }
         made += 1;
     }
-    if made == 0 {
+    // Relaxed: as above.
+    if made == 0 && pool.nr_idle.load(Ordering::Relaxed) > 0 {
         // Whoever asked found no spare and went away; one has come back since, and nobody has
-        // told it of the lane. A new worker would look by itself.
+        // told it of the lane. A new worker looks by itself: to look before it is up would end
+        // in another request, and in a loop for as long as it waits for a CPU.
         look_at_lanes(system, pool);
     }
     Round::Done
