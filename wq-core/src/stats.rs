@@ -66,9 +66,9 @@ impl Stats {
     /// A lane did not change hands.
     pub(crate) fn note_refused(&self, busy: bool) {
         if busy {
-            self.busy.raise()
+            self.busy.raise();
         } else {
-            self.changed.raise()
+            self.changed.raise();
         }
     }
 

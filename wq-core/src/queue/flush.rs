@@ -163,9 +163,9 @@ impl Waiters {
                     (WaitFor::Flush, None) => false,
                 };
                 if over {
-                    finished.push(waiter)
+                    finished.push(waiter);
                 } else {
-                    kept.push(waiter)
+                    kept.push(waiter);
                 }
             }
             self.list = kept;

@@ -156,7 +156,7 @@ fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
     let (its_system, its_pool, its_record) =
         (Arc::clone(system), Arc::clone(pool), Arc::clone(&record));
     let spawned = os::spawn_thread(name, move || {
-        run::worker_main(its_system, its_pool, its_record)
+        run::worker_main(its_system, its_pool, its_record);
     });
     if let Err(error) = spawned {
         pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
