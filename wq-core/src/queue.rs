@@ -383,7 +383,7 @@ impl Ended {
         self.count(self.queue.get().shard(pool, lane_index));
     }
 
-    /// Counts the end where no lane is held; the caller's mark is up.
+    /// Counts the end where no lane is held; the caller's mark is up, or it has pinned the queue.
     pub(crate) fn count_shared(&mut self) {
         self.count(Shard::Shared);
     }

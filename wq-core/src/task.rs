@@ -174,13 +174,18 @@ fn note_end(kind: EndKind) {
             return;
         };
         if let Some(meta) = current.meta() {
-            if let Some(slot) = meta.abort.slot() {
-                meta.abort.clear();
-                drop(registry::remove(slot));
-            }
+            leave_registry(meta);
         }
         current.note_end(kind);
     });
+}
+
+/// An item ends: nobody finds it any more. For whoever holds its entry.
+pub(crate) fn leave_registry(meta: &Meta) {
+    if let Some(slot) = meta.abort.slot() {
+        meta.abort.clear();
+        drop(registry::remove(slot));
+    }
 }
 
 /// Makes a task of a future, for `queue`; nothing is queued or counted yet.

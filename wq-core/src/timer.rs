@@ -339,7 +339,7 @@ impl Timers {
     }
 
     /// Fires one; a panic is counted, and so kept from the timers behind this one.
-    fn fire_caught(&self, fire: Fire) {
+    pub(crate) fn fire_caught(&self, fire: Fire) {
         let Err(payload) = catch_unwind(AssertUnwindSafe(|| fire.fire())) else {
             return;
         };

@@ -108,9 +108,61 @@ fn a_shutdown_without_threads_ends() {
         drop(queue.spawn(async move { drop(share) }));
     }
     let report = system.shutdown(Duration::ZERO);
-    assert_eq!(report.completed + report.dropped + report.detached, 10);
+    assert_eq!(
+        (report.completed, report.dropped, report.detached),
+        (0, 10, 0)
+    );
+    assert_eq!(std::sync::Arc::strong_count(&shared), 1);
     drop(queue);
     drop(system);
+}
+
+/// As above, for items that were suspended and woken, behind lanes that are blocked.
+#[test]
+fn a_shutdown_behind_blocked_lanes_ends() {
+    let system = System::builder().workers(2).build().unwrap();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let shared = std::sync::Arc::new(());
+    let wakers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    for _ in 0..10 {
+        let (share, wakers) = (
+            std::sync::Arc::clone(&shared),
+            std::sync::Arc::clone(&wakers),
+        );
+        drop(queue.spawn(std::future::poll_fn(move |cx| {
+            let _ = &share;
+            wakers.lock().unwrap().push(cx.waker().clone());
+            std::task::Poll::<()>::Pending
+        })));
+    }
+    while wakers.lock().unwrap().len() < 10 {
+        std::thread::yield_now();
+    }
+    refuse_threads(&system, true);
+    let mut wires = Vec::new();
+    for _ in 0..10 {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        wires.push(theirs);
+        drop(queue.spawn_fn(move || ours.read(&mut [0]).unwrap()));
+    }
+    // No more workers: one failure tells that all there were are blocked.
+    while system.stats().thread_creation_failures == 0 {
+        std::thread::yield_now();
+    }
+    for waker in wakers.lock().unwrap().drain(..) {
+        waker.wake();
+    }
+    let report = system.shutdown(Duration::ZERO);
+    assert_eq!(
+        report.completed + report.dropped + report.detached,
+        20,
+        "{report:?}"
+    );
+    assert!(
+        report.detached_threads.len() as u64 <= report.detached,
+        "{report:?}"
+    );
+    wires.clear();
     while std::sync::Arc::strong_count(&shared) > 1 {
         std::thread::yield_now();
     }

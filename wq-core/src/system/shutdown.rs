@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::queue::flush::WaitFor;
-use crate::queue::{CLOSED, QueueRef};
+use crate::queue::{CLOSED, EndKind, Ended, QueueRef};
 use crate::timer::Fire;
-use crate::{block, os, registry, route};
+use crate::{block, os, registry, route, task};
 
 use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
 
@@ -128,7 +128,7 @@ impl SystemInner {
         let mut delayed = 0;
         for fire in self.timers.stop() {
             delayed += u64::from(matches!(fire, Fire::Call(_)));
-            fire.fire();
+            self.timers.fire_caught(fire);
         }
         delayed
     }
@@ -161,6 +161,21 @@ impl SystemInner {
                     break;
                 }
                 left = now;
+            }
+        }
+        if self.all_queues().0.iter().any(|queue| queue.get().in_flight() > 0) {
+            self.drop_stranded();
+        }
+    }
+
+    /// Drops what stands in inboxes that no worker empties: their lanes are blocked, or have no
+    /// worker, and the machine refused another one. The one place where items end on the thread
+    /// of whoever shuts down.
+    fn drop_stranded(&self) {
+        let pools = self.lock_pools().clone();
+        for lane in pools.iter().flat_map(|pool| pool.lanes()) {
+            for entry in lane.inbox.take_all::<Entry>() {
+                drop_unrun(entry);
             }
         }
     }
@@ -229,6 +244,24 @@ struct PinnedQueues(Vec<QueueRef>);
 impl Drop for PinnedQueues {
     fn drop(&mut self) {
         self.0.iter().for_each(|queue| queue.get().unpin());
+    }
+}
+
+/// Drops an item in place of a worker, and those that get its slot.
+fn drop_unrun(entry: Entry) {
+    let mut next = Some(entry);
+    while let Some(entry) = next {
+        let meta = entry.meta();
+        let queue = meta.queue;
+        let mut ended = Ended::new(queue, meta.colour(), meta.lane(), EndKind::Cancelled);
+        queue.get().pin();
+        meta.clear_waiting();
+        task::leave_registry(meta);
+        drop(entry);
+        next = ended.release_slot();
+        ended.count_shared();
+        ended.tell_waiters();
+        queue.get().unpin();
     }
 }
 
