@@ -485,3 +485,37 @@ fn high_priority_runs_with_and_without_the_right() {
         .unwrap();
     assert_eq!(unbound.spawn(async { 1 }).wait().unwrap(), 1);
 }
+
+/// F6: an item whose time comes while its queue is destroyed runs before the end, or is counted as
+/// cancelled; none is forgotten, and none runs afterwards.
+#[test]
+fn expiries_meet_a_destroy() {
+    let system = system();
+    for round in 0..100 {
+        let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let ticks: Vec<_> = (1..=20u64)
+            .map(|n| {
+                let counted = Arc::clone(&runs);
+                let tick = DelayedWork::new(move || {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                });
+                let delay = Duration::from_micros(n * (5 + round % 10));
+                assert_eq!(queue.queue_after(&tick, delay), Queued::New);
+                tick
+            })
+            .collect();
+        let report = queue.destroy().wait().unwrap();
+        let ran = runs.load(Ordering::SeqCst) as u64;
+        assert_eq!(
+            (report.completed, report.completed + report.cancelled),
+            (ran, 20)
+        );
+        assert!(
+            ticks
+                .iter()
+                .all(|tick| !tick.is_pending() && !tick.is_running())
+        );
+        assert_eq!(system.stats().rescues, 0);
+    }
+}

@@ -5,12 +5,13 @@
 //! that somebody does ([`SystemInner::kick`]). All wakes go through this one door.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::lane::{Lane, Place};
 use crate::pool::Pool;
-use crate::proto::counts::Shard;
+use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::Admission;
 use crate::queue::{QueueInner, QueueRef};
@@ -284,7 +285,7 @@ impl SystemInner {
 #[derive(Debug)]
 #[must_use = "a reserved place counts as an item in flight"]
 pub(crate) struct Reserved {
-    colour: crate::proto::counts::Colour,
+    colour: Colour,
     /// The item has its slot, or needs none.
     active: bool,
 }
@@ -349,10 +350,19 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     });
 }
 
-/// Queues an item that was promised before its queue was closed (an armed delay).
-pub(crate) fn submit_promised(queue: QueueRef, entry: Entry) {
+/// An item that was promised, and counted in, is not to run.
+pub(crate) fn end_promised(queue: QueueRef, colour: Colour) {
     let q = queue.get();
-    let colour = q.accept_promised();
+    // Relaxed: a statistic; ordered before the count that follows for its readers.
+    q.cancelled.fetch_add(1, Ordering::Relaxed);
+    if q.counts.end(Shard::Shared, colour) {
+        q.check_waiters(queue);
+    }
+}
+
+/// Queues an item that was promised before its queue was closed (an armed delay), and counted in.
+pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
+    let q = queue.get();
     if !q.is_limited() {
         return submit_reserved(
             queue,

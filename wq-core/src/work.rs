@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
 use crate::queue::handle::Queue;
 use crate::queue::wait::WaitError;
@@ -253,8 +254,13 @@ impl WorkInner {
         }
     }
 
-    /// Queues a request that was granted before its queue was closed.
-    pub(crate) fn submit_promised(self: &Arc<Self>, queue: &Queue, request: Request) {
+    /// Queues a request that was granted before its queue was closed, and counted in.
+    pub(crate) fn submit_promised(
+        self: &Arc<Self>,
+        queue: &Queue,
+        request: Request,
+        colour: Colour,
+    ) {
         let run = Run {
             work: Arc::clone(self),
             request,
@@ -263,7 +269,7 @@ impl WorkInner {
         let home = queue.0.system.ordinal_of_current_cpu();
         let (entry, handle) = task::build(queue.0.queue, home, run);
         drop(handle);
-        route::submit_promised(queue.0.queue, entry);
+        route::submit_promised(queue.0.queue, entry, colour);
     }
 
     /// The word.
@@ -275,6 +281,16 @@ impl WorkInner {
     pub(crate) fn cancel(&self) -> bool {
         let request = self.state.latest();
         let (pending, wake) = self.state.withdraw();
+        self.wake_deferred(wake);
+        if pending {
+            self.note_over(request);
+        }
+        pending
+    }
+
+    /// Takes this request back, if it is still pending.
+    pub(crate) fn cancel_request(&self, request: Request) -> bool {
+        let (pending, wake) = self.state.withdraw_request(request);
         self.wake_deferred(wake);
         if pending {
             self.note_over(request);
@@ -368,10 +384,6 @@ impl Drop for Run {
             return;
         }
         // Dropped unexecuted (refused, or by a shutdown): the request is over.
-        let (pending, wake) = self.work.state.withdraw_request(self.request);
-        self.work.wake_deferred(wake);
-        if pending {
-            self.work.note_over(self.request);
-        }
+        self.work.cancel_request(self.request);
     }
 }

@@ -15,7 +15,7 @@ use crate::stats::QueueStats;
 use crate::system::SystemInner;
 use crate::task;
 use crate::task::join::JoinHandle;
-use crate::work::delayed::{DelayedInner, DelayedWork, Modified};
+use crate::work::delayed::{ArmedList, DelayedWork, Modified};
 use crate::work::{Queued, Work};
 
 use super::limit::UNLIMITED;
@@ -30,7 +30,7 @@ pub(crate) struct QueueHandle {
     /// What becomes of the queue when the handle goes.
     hold: Hold,
     /// Delayed items that are armed for this queue.
-    pub(crate) armed: Mutex<HashMap<u64, Weak<DelayedInner>>>,
+    pub(crate) armed: Mutex<ArmedList>,
 }
 
 /// How a handle keeps its queue.
@@ -66,11 +66,12 @@ impl QueueHandle {
     /// Takes back every delayed item that is armed for this queue; how many there were.
     pub(crate) fn cancel_armed(&self) -> u64 {
         let armed = std::mem::take(&mut *self.armed.lock().unwrap_or_else(PoisonError::into_inner));
-        armed
-            .into_values()
-            .filter_map(|w| w.upgrade())
-            .filter(|d| d.cancel())
-            .count() as u64
+        let listed = armed.into_values();
+        let taken_back = listed.filter(|(request, item)| {
+            item.upgrade()
+                .is_some_and(|item| item.cancel_listed(*request))
+        });
+        taken_back.count() as u64
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::proto::counts::Colour;
 use crate::proto::state::{Request, Requested};
 use crate::queue::DRAINING;
 use crate::queue::handle::Queue;
+use crate::route;
 use crate::timer::{Fire, OnTimer, TimerKey, Timers};
 
 use super::{CancelWait, Queued, Work, WorkFlush, WorkInner, lock};
@@ -222,8 +224,9 @@ impl DelayedInner {
                     queue: queue.clone(),
                     request,
                 });
+                // Under the timer's lock: an item is listed while, and where, it is armed.
+                list(queue).insert(self.id, (request, Arc::downgrade(self)));
                 drop(timer);
-                self.list(queue).insert(self.id, Arc::downgrade(self));
                 // A `destroy` that took the list before must have closed the queue before that.
                 if queue.is_closed() && self.cancel() {
                     return Queued::Closed;
@@ -253,42 +256,102 @@ impl DelayedInner {
 
     /// Disarms, or takes the queued execution back.
     pub(crate) fn cancel(&self) -> bool {
-        let armed = self.timer().take();
+        let armed = {
+            let mut timer = self.timer();
+            if let Some(armed) = &*timer {
+                list(&armed.queue).remove(&self.id);
+            }
+            timer.take()
+        };
         if let Some(armed) = armed {
             // If the timer is firing this moment, its request is stale when it arrives.
             drop(armed.timers.cancel(armed.key));
-            self.list(&armed.queue).remove(&self.id);
         }
         self.work.cancel()
     }
 
+    /// As [`DelayedInner::cancel`], if this is still the pending request: for who has taken the
+    /// list in which it stood.
+    pub(crate) fn cancel_listed(&self, request: Request) -> bool {
+        let armed = self.timer().take_if(|armed| armed.request == request);
+        if let Some(armed) = armed {
+            drop(armed.timers.cancel(armed.key));
+        }
+        self.work.cancel_request(request)
+    }
+
     /// Queues an armed item now.
-    fn fire_now(self: &Arc<Self>) {
-        let caught = {
-            let mut timer = self.timer();
-            // If it fires this moment, it stays for the expiry to find.
-            timer.take_if(|armed| armed.timers.cancel(armed.key).is_some())
-        };
-        if let Some(armed) = caught {
-            self.list(&armed.queue).remove(&self.id);
-            self.submit(&armed.queue, armed.request);
-        }
+    fn fire_now(&self) {
+        // If it fires this moment, it stays for the expiry to find.
+        self.expire(|armed| armed.timers.cancel(armed.key).is_some());
     }
 
-    /// The timer has fired, or was asked to.
-    fn submit(&self, queue: &Queue, request: Request) {
-        if queue.0.queue.get().flags() & DRAINING != 0 {
-            // As in the kernel: what comes from a timer is never chained.
-            self.work.cancel();
+    /// Queues the armed item if `is_due` says so.
+    fn expire(&self, is_due: impl FnOnce(&mut ArmedTimer) -> bool) {
+        let mut timer = self.timer();
+        let Some(armed) = timer.take_if(is_due) else {
             return;
+        };
+        let promise = armed.promise(self.id);
+        drop(timer);
+        match promise {
+            Promise::Kept(colour) => {
+                self.work
+                    .submit_promised(&armed.queue, armed.request, colour);
+            }
+            Promise::Broken(colour) => {
+                self.work.cancel();
+                route::end_promised(armed.queue.0.queue, colour);
+            }
+            Promise::Stopped => {
+                self.work.cancel();
+            }
+            Promise::TakenBack => {}
         }
-        self.work.submit_promised(queue, request);
     }
+}
 
-    /// The list of armed items of a queue.
-    fn list<'a>(&self, queue: &'a Queue) -> MutexGuard<'a, HashMap<u64, Weak<DelayedInner>>> {
-        queue.0.armed.lock().unwrap_or_else(PoisonError::into_inner)
+/// What becomes of an item whose time has come.
+enum Promise {
+    /// It is counted in, with this flush colour, and to be queued.
+    Kept(Colour),
+    /// It is counted in, but the queue drains: as in the kernel, what comes from a timer is never
+    /// chained.
+    Broken(Colour),
+    /// The System shuts down: the delay ends without an execution.
+    Stopped,
+    /// A `destroy` took the list in which the item stood, and is about to cancel it.
+    TakenBack,
+}
+
+impl ArmedTimer {
+    /// Takes the item off its queue's list, and counts it in under the list's lock: a `destroy`,
+    /// which takes the list before it waits, either takes the item back or waits for it.
+    fn promise(&self, id: u64) -> Promise {
+        let mut list = list(&self.queue);
+        if list.remove(&id).is_none() {
+            return Promise::TakenBack;
+        }
+        if self.timers.is_stopped() {
+            return Promise::Stopped;
+        }
+        let queue = self.queue.0.queue.get();
+        let colour = queue.accept_promised();
+        let drains = queue.flags() & DRAINING != 0;
+        if drains {
+            Promise::Broken(colour)
+        } else {
+            Promise::Kept(colour)
+        }
     }
+}
+
+/// Items that are armed for a queue, by their numbers.
+pub(crate) type ArmedList = HashMap<u64, (Request, Weak<DelayedInner>)>;
+
+/// The list of armed items of a queue.
+fn list(queue: &Queue) -> MutexGuard<'_, ArmedList> {
+    queue.0.armed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the timer calls.
@@ -299,22 +362,7 @@ struct Expiry {
 
 impl OnTimer for Expiry {
     fn fire(self: Arc<Self>) {
-        let armed = {
-            let mut timer = self.item.timer();
-            match &*timer {
-                Some(armed) if armed.request == self.request => timer.take(),
-                // Cancelled, or set anew, while this fired.
-                _ => None,
-            }
-        };
-        if let Some(armed) = armed {
-            self.item.list(&armed.queue).remove(&self.item.id);
-            if armed.timers.is_stopped() {
-                // The System shuts down: the delay ends without an execution.
-                self.item.work.cancel();
-            } else {
-                self.item.submit(&armed.queue, self.request);
-            }
-        }
+        // Another request: cancelled, or set anew, while this fired.
+        self.item.expire(|armed| armed.request == self.request);
     }
 }
