@@ -33,6 +33,10 @@ const HANDOFF_GRACE: Duration = Duration::from_millis(1);
 /// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
 const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
 
+/// Where a thread's state cannot be seen, an item that lasts so long while work waits behind it
+/// counts as blocked.
+const BLIND_GRACE: Duration = Duration::from_millis(10);
+
 /// What the last round saw of a lane with waiting work.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -211,6 +215,11 @@ fn rescue(
 
 /// The owner runs and its item did not end since the last round.
 fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: Seen) -> Option<Seen> {
+    let stood_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
+    if !system.can_see && stood_ns >= BLIND_GRACE.as_nanos() as u64 {
+        // It sleeps or it burns: nobody can tell here, and in both cases work has waited enough.
+        return (!system.take_over(pool, lane, seen.view, Sensor::Monitor)).then_some(seen);
+    }
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
     let (Some(first), Some(now)) = (seen.cpu_at_first, now) else {

@@ -163,7 +163,12 @@ impl SystemInner {
                 left = now;
             }
         }
-        if self.all_queues().0.iter().any(|queue| queue.get().in_flight() > 0) {
+        if self
+            .all_queues()
+            .0
+            .iter()
+            .any(|queue| queue.get().in_flight() > 0)
+        {
             self.drop_stranded();
         }
     }
