@@ -121,6 +121,8 @@ pub(crate) struct SystemInner {
     pub(crate) patience_ns: AtomicU64,
     /// Tests make the machine refuse threads.
     pub(crate) refuse_threads: AtomicBool,
+    /// The grace of a shutdown that the maker is to do.
+    pub(crate) shutdown_by_maker: Mutex<Option<Duration>>,
     /// Where the shutdown waits for threads to leave.
     pub(crate) leavers: Parker,
     /// Somebody has taken the shutdown upon itself.

@@ -167,3 +167,28 @@ fn a_shutdown_behind_blocked_lanes_ends() {
         std::thread::yield_now();
     }
 }
+
+/// A shutdown from inside an item needs a thread to wait with; without one it ends all the same.
+#[test]
+fn a_shutdown_from_inside_without_threads_ends() {
+    let system = System::builder().workers(2).build().unwrap();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let suspended: Vec<_> = (0..10)
+        .map(|_| queue.spawn(std::future::pending::<()>()))
+        .collect();
+    let asker = system.clone();
+    let asked = queue.spawn_fn(move || {
+        refuse_threads(&asker, true);
+        asker.shutdown(Duration::ZERO)
+    });
+    assert!(asked.wait().unwrap().only_begun);
+    for task in suspended {
+        let ended = task
+            .wait_timeout(FOR_EVER)
+            .expect("a suspended item is dropped");
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+    while system.stats().threads > 0 {
+        std::thread::yield_now();
+    }
+}

@@ -60,6 +60,7 @@ fn round(system: &Arc<SystemInner>) -> Round {
             worst = worst.max(serve(system, pool));
         }
     }
+    system.shutdown_if_asked();
     system.reap();
     system.dig();
     if system.has_graves() {

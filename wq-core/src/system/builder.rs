@@ -209,6 +209,7 @@ impl SystemBuilder {
             said_no_thread: AtomicBool::new(false),
             patience_ns: AtomicU64::new(PATIENCE_NS),
             refuse_threads: AtomicBool::new(false),
+            shutdown_by_maker: Mutex::new(None),
             leavers: Parker::new(),
             shutdown_begun: AtomicBool::new(false),
         }

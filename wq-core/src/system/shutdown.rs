@@ -78,13 +78,31 @@ impl SystemInner {
         self.close_all();
         let system = Arc::clone(self);
         let name = format!("{}/shutdown", self.tag);
-        let spawned = os::spawn_thread(name, move || {
-            system.shutdown_here(grace);
-        });
-        if spawned.is_err() {
-            // No thread to wait with: at least everybody is told to stop.
-            self.raise_phase(STOPPED);
-            self.wake_everybody();
+        // Relaxed: a switch for tests.
+        let refused = self.refuse_threads.load(Ordering::Relaxed)
+            || os::spawn_thread(name, move || {
+                system.shutdown_here(grace);
+            })
+            .is_err();
+        if refused {
+            // Then the maker, which can make no workers now anyhow.
+            *self
+                .shutdown_by_maker
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(grace);
+            self.maker.unpark();
+        }
+    }
+
+    /// Does a shutdown that was asked for from inside an item and could get no thread of its own.
+    pub(crate) fn shutdown_if_asked(self: &Arc<Self>) {
+        let asked = self
+            .shutdown_by_maker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(grace) = asked {
+            self.shutdown_here(grace);
         }
     }
 
