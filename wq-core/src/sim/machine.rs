@@ -44,6 +44,11 @@ impl Rest<'_> {
         self.0.now_ns
     }
 
+    /// Whether the thread with this number waits for a CPU.
+    pub(super) fn waits_for_cpu(&self, tid: Tid) -> bool {
+        self.0.threads[tid as usize - 1].run == Run::Ready
+    }
+
     /// What the thread with this number does.
     pub(super) fn state_of(&self, tid: Tid) -> ThreadState {
         state_of(self.0, tid)
