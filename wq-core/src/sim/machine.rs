@@ -272,11 +272,6 @@ impl Here {
         Duration::from_nanos(self.kernel().cpu_time_ns(self.named(tid)))
     }
 
-    /// One of `n`, by the seed.
-    pub(super) fn choose(&self, n: usize) -> usize {
-        self.kernel().choose(n)
-    }
-
     /// Changes the thread's class.
     pub(crate) fn set_class(&self, class: Class) {
         let mut kernel = self.kernel();

@@ -180,11 +180,22 @@ impl Book {
     /// Nobody starts an item unless a spare worker exists or is being made.
     fn check_reserve(&mut self, id: ItemId) {
         let covered = Current::with(|current| {
-            let pool = &current.expect("items run on workers").pool;
+            let current = current.expect("items run on workers");
+            let pool = &current.pool;
             let load = pool.load(true, 1);
             // Relaxed: one thread of the machine runs at a time.
             let coming = pool.wanted.load(Ordering::Relaxed);
-            policy::may_start_working(load) || load.managing || coming > 0
+            // A taker that was stopped has claimed the spare and handed it a lane; that worker
+            // sees to the reserve as its first act.
+            let starting = pool.lanes().iter().map(|lane| lane.view()).any(|view| {
+                !view.is_vacant()
+                    && current
+                        .system
+                        .worker(view.worker())
+                        .waits
+                        .load(Ordering::Relaxed)
+            });
+            policy::may_start_working(load) || load.managing || coming > 0 || starting
         });
         if !covered {
             self.fault(id, "starts while no worker is in reserve or being made");

@@ -21,9 +21,9 @@ const SEEDS: u64 = 300;
 /// Times that steps take, us: ties and odd ones.
 const TIMES: [u64; 8] = [0, 1, 10, 100, 1_000, 1_000, 5_000, 20_000];
 
-/// A lane that nobody runs although a CPU is free may stand for so long, ns: the spotter is there
-/// at once, except for a grace after wasted hand-overs.
-const UNRUN_NS: u64 = 1_100_000;
+/// A lane that nobody runs although a CPU is free may stand for so long, ns: mostly the spotter is
+/// there at once, but when it naps after fruitless looks the monitor comes, after 10 ms at most.
+const UNRUN_NS: u64 = 12_000_000;
 /// Work may wait for so long behind an item that does not end while another CPU is free, ns: the
 /// monitor comes after 10 ms at the latest, wants to see 1 ms burnt, and may need a new worker,
 /// each with a round of its own.
@@ -216,9 +216,9 @@ impl Repeated {
             }
             its_seen.store(its_requests.load(Ordering::Relaxed), Ordering::Relaxed);
             if blocks {
-                sleep(time)
+                sleep(time);
             } else {
-                burn(time)
+                burn(time);
             }
             its_runs.fetch_add(1, Ordering::Relaxed);
             inside.fetch_sub(1, Ordering::Relaxed);
