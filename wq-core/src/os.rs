@@ -41,7 +41,7 @@ pub(crate) use self::platform::{
 #[cfg(test)]
 pub(crate) use self::virt::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
-    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, spawn_thread,
+    probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, spawn_thread,
     thread_cpu_time,
 };
 
@@ -49,6 +49,12 @@ pub(crate) use self::virt::{
 #[cfg(not(test))]
 pub(crate) fn now() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+/// One turn of a loop that waits awake.
+#[cfg(not(test))]
+pub(crate) fn relax() {
+    std::hint::spin_loop();
 }
 
 /// Starts a detached thread.

@@ -45,7 +45,7 @@ impl Spin {
                 if ready() {
                     return true;
                 }
-                std::hint::spin_loop();
+                os::relax();
             }
             if os::monotonic_ns().saturating_sub(self.begun_ns) > BUDGET_NS {
                 return false;

@@ -86,6 +86,11 @@ pub(crate) fn sched_yield() {
     Here::get().map_or_else(platform::sched_yield, |here| here.burn(YIELD_COST));
 }
 
+/// One turn of a loop that waits awake.
+pub(crate) fn relax() {
+    Here::get().map_or_else(std::hint::spin_loop, |here| here.burn(YIELD_COST));
+}
+
 /// A loop around yields must see the time pass.
 const YIELD_COST: Duration = Duration::from_micros(1);
 

@@ -39,7 +39,11 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
                 }
                 (fruitless, nap) = (0, NAP.0);
             }
-            Look::Acted => (fruitless, nap) = (0, NAP.0),
+            Look::Acted => {
+                (fruitless, nap) = (0, NAP.0);
+                // Whoever was woken may still wait for a CPU, and looks the same until then.
+                os::sched_yield();
+            }
             Look::Blocked => os::sched_yield(),
             Look::Running => {
                 system.stats.fruitless.raise();

@@ -44,6 +44,11 @@ impl Rest<'_> {
         self.0.now_ns
     }
 
+    /// Whether the thread with this number waits for a CPU.
+    pub(super) fn waits_for_cpu(&self, tid: Tid) -> bool {
+        self.0.threads[tid as usize - 1].run == Run::Ready
+    }
+
     /// What the thread with this number does.
     pub(super) fn state_of(&self, tid: Tid) -> ThreadState {
         state_of(self.0, tid)
@@ -265,11 +270,6 @@ impl Here {
     /// CPU time of a thread.
     pub(crate) fn cpu_time(&self, tid: Tid) -> Duration {
         Duration::from_nanos(self.kernel().cpu_time_ns(self.named(tid)))
-    }
-
-    /// One of `n`, by the seed.
-    pub(super) fn choose(&self, n: usize) -> usize {
-        self.kernel().choose(n)
     }
 
     /// Changes the thread's class.

@@ -1,4 +1,7 @@
 //! The timelines of the kernel's documentation, and the engine's promises under random load.
 
+mod ledger;
 mod promises;
+mod random;
 mod timelines;
+mod watch;
