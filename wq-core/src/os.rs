@@ -41,9 +41,12 @@ pub(crate) use self::platform::{
 #[cfg(test)]
 pub(crate) use self::virt::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
-    probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, spawn_thread,
-    thread_cpu_time,
+    probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, set_worker_slice,
+    spawn_thread, thread_cpu_time,
 };
+
+#[cfg(not(test))]
+pub(crate) use self::platform::set_short_slice as set_worker_slice;
 
 /// The monotonic clock, for deadlines.
 #[cfg(not(test))]

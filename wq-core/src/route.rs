@@ -168,11 +168,7 @@ pub(crate) fn resume(entry: Entry, yielded: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
-        let place = if yielded {
-            Place::Worklist
-        } else {
-            Place::Slot
-        };
+        let place = if yielded { Place::Yielded } else { Place::Slot };
         let entry = match push_here(q, local, entry, place) {
             Ok(()) => return,
             Err(entry) => entry,

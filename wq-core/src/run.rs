@@ -59,12 +59,18 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
     });
 }
 
+/// A worker that gets a lane next to one that burns CPU, or among many that come back from a
+/// block at once, should not wait for their whole slices: all workers have short ones, ns.
+const SLICE_NS: u64 = 200_000;
+
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
     if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
         system.stats.nice_refused.raise();
         system.say_once_nice_refused(pool.attrs.nice);
     }
+    // Where the kernel does not know slices, the usual one serves.
+    let _ = os::set_worker_slice(SLICE_NS);
     // A refusal means that the CPU went away; the worker then runs where it may.
     let _ = os::set_affinity(0, &pool.attrs.cpus);
 }

@@ -17,8 +17,10 @@ pub(crate) enum Place {
     Resume,
     /// Spawned by the item that runs here.
     Child,
-    /// A new item, or one that yielded.
+    /// A new item.
     Worklist,
+    /// One that yielded: behind the new ones.
+    Yielded,
 }
 
 /// The lists.
@@ -32,6 +34,7 @@ pub(crate) struct LaneQueue {
     order: ServiceOrder,
     clock: LaneClock,
     pops: u64,
+    yields: u64,
     /// First in, first out: no slot, no children.
     bound: bool,
 }
@@ -47,6 +50,7 @@ impl LaneQueue {
             order: ServiceOrder::new(),
             clock: LaneClock::new(),
             pops: 0,
+            yields: 0,
             bound,
         }
     }
@@ -72,6 +76,10 @@ impl LaneQueue {
             Place::Slot | Place::Resume => self.resumes.push_back(entry),
             Place::Child if !self.bound => self.children.push_front(entry),
             Place::Child | Place::Worklist => self.worklist.push_back(entry),
+            Place::Yielded => {
+                self.yields = self.yields.wrapping_add(1);
+                self.worklist.push_back(entry);
+            }
         }
     }
 
@@ -126,6 +134,7 @@ impl LaneQueue {
         self.clock.sample(Sample {
             now_ns,
             pops: self.pops,
+            yields: self.yields,
             waiting: self.len(),
         })
     }

@@ -36,6 +36,11 @@ pub(crate) fn set_short_slice(ns: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The slice of a worker; a virtual machine has no slices.
+pub(crate) fn set_worker_slice(ns: u64) -> io::Result<()> {
+    Here::get().map_or_else(|| platform::set_short_slice(ns), |_| Ok(()))
+}
+
 /// See the platform's. In a virtual machine everybody has the right.
 pub(crate) fn set_nice(tid: Tid, nice: i8) -> io::Result<()> {
     let Some(here) = Here::get() else {

@@ -11,6 +11,11 @@ const SHARE_AFTER_NS: u64 = 20_000;
 const SHARE_TINY_AFTER_NS: u64 = 1_000_000;
 /// Items cheaper than this are tiny: sharing one costs 200 to 300 ns of cache traffic.
 const TINY_ITEM_NS: u64 = 1_000;
+/// A lane whose items do little but yield shares after this time, tiny or not: what yields has no
+/// partner here and no fresh memory, so another CPU takes half of it at no loss.
+const SHARE_YIELDERS_AFTER_NS: u64 = 100_000;
+/// So many of them make it worth the wake-up.
+const YIELDERS: usize = 32;
 /// Gaps longer than this are idleness, not item cost.
 const LONGEST_SAMPLE_NS: u64 = 10_000_000;
 /// A turn of children lasts about this long.
@@ -29,6 +34,8 @@ pub(crate) struct Sample {
     pub(crate) now_ns: u64,
     /// Items taken from the lane so far.
     pub(crate) pops: u64,
+    /// Items that yielded so far.
+    pub(crate) yields: u64,
     /// Items that wait.
     pub(crate) waiting: usize,
 }
@@ -47,6 +54,9 @@ pub(crate) enum Share {
 pub(crate) struct LaneClock {
     last_ns: u64,
     last_pops: u64,
+    last_yields: u64,
+    /// Since when most items yield, 0 if they do not.
+    yielding_since_ns: u64,
     /// Mean cost of an item, ns.
     cost_ns: u64,
     /// When the backlog that is being watched stood there, and the pop count that serves it.
@@ -60,6 +70,8 @@ impl LaneClock {
         LaneClock {
             last_ns: 0,
             last_pops: 0,
+            last_yields: 0,
+            yielding_since_ns: 0,
             cost_ns: 200,
             watch_since_ns: 0,
             watch_until_pops: 0,
@@ -96,6 +108,23 @@ impl LaneClock {
         quota.clamp(CHILDREN_QUOTA.0, CHILDREN_QUOTA.1) as u32
     }
 
+    /// Whether the lane has been busy with items that yield for long enough.
+    fn yielders_last(&mut self, sample: Sample, most_yield: bool) -> bool {
+        if !most_yield || sample.waiting < YIELDERS {
+            self.yielding_since_ns = 0;
+            return false;
+        }
+        if self.yielding_since_ns == 0 {
+            self.yielding_since_ns = sample.now_ns;
+        }
+        let lasted = sample.now_ns.saturating_sub(self.yielding_since_ns);
+        if lasted > SHARE_YIELDERS_AFTER_NS {
+            self.yielding_since_ns = 0;
+            return true;
+        }
+        false
+    }
+
     /// Takes a sample and decides.
     pub(crate) fn sample(&mut self, sample: Sample) -> Share {
         let pops = sample.pops.wrapping_sub(self.last_pops);
@@ -107,8 +136,13 @@ impl LaneClock {
             // A quarter of the new value, three of the old: a few samples suffice to learn.
             self.cost_ns = (self.cost_ns * 3 + gap / pops) / 4;
         }
+        let yields = sample.yields.wrapping_sub(self.last_yields);
         self.last_ns = sample.now_ns;
         self.last_pops = sample.pops;
+        self.last_yields = sample.yields;
+        if self.yielders_last(sample, yields * 2 > pops) {
+            return Share::Half;
+        }
         if sample.pops >= self.watch_until_pops || self.watch_until_pops == 0 {
             self.watch_since_ns = sample.now_ns;
             self.watch_until_pops = sample.pops + sample.waiting as u64;
@@ -140,6 +174,7 @@ mod tests {
                 && clock.sample(Sample {
                     now_ns: 1 + pops * cost,
                     pops,
+                    yields: 0,
                     waiting,
                 }) == Share::Half
         })
@@ -187,5 +222,26 @@ mod tests {
         assert_eq!(clock.children_quota(), 4);
         clock.cost_ns = 10_000_000;
         assert_eq!(clock.children_quota(), 1);
+    }
+
+    /// A crowd of items that only yield is shared although each is tiny and all are served often;
+    /// a few are not.
+    #[test]
+    fn yielders_are_shared() {
+        let first = |waiting| {
+            let mut clock = LaneClock::new();
+            (1..10_000).find(|&pops| {
+                let sample = Sample {
+                    now_ns: 1 + pops * 50,
+                    pops,
+                    yields: pops,
+                    waiting,
+                };
+                pops % 16 == 0 && clock.sample(sample) == Share::Half
+            })
+        };
+        let shared = first(200).expect("shared") * 50;
+        assert!((SHARE_YIELDERS_AFTER_NS..2 * SHARE_YIELDERS_AFTER_NS).contains(&shared));
+        assert_eq!(first(10), None);
     }
 }

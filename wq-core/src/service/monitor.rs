@@ -16,6 +16,7 @@ use crate::pool::Pool;
 use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
+use crate::worker::Worker;
 
 /// Shortest and longest pause between rounds.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
@@ -48,6 +49,19 @@ struct Seen {
     first_ns: u64,
 }
 
+impl Seen {
+    /// An item that was not there at the last look.
+    fn first(view: OwnerView, starts: u64, worker: &Worker) -> Seen {
+        let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+        Seen {
+            view,
+            starts,
+            cpu_at_first,
+            first_ns: os::monotonic_ns(),
+        }
+    }
+}
+
 /// What a round found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Activity {
@@ -55,6 +69,8 @@ enum Activity {
     Idle,
     /// Lanes run and nothing waits behind.
     Busy,
+    /// As above, with items that last: work may wait behind one at any moment.
+    Dear,
     /// Work waits.
     Waiting,
     /// Work of high priority waits.
@@ -84,7 +100,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         (pause, idle_rounds) = match activity {
             Activity::Acted => (PAUSE_ACTED, 0),
             Activity::Highpri => (PAUSE_HIGHPRI, 0),
-            Activity::Waiting => (PAUSE.0, 0),
+            Activity::Waiting | Activity::Dear => (PAUSE.0, 0),
             Activity::Busy => ((pause * 2).clamp(PAUSE.0, PAUSE.1), 0),
             Activity::Idle => ((pause * 2).clamp(PAUSE.0, PAUSE.1), idle_rounds + 1),
         };
@@ -108,10 +124,13 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             let key = (pool.id, slot);
             if !lane.has_work() {
-                memory.remove(&key);
-                if lane.view().is_running() {
-                    activity = activity.max(Activity::Busy);
-                }
+                let Some(seen) = note_running(system, lane, memory.get(&key)) else {
+                    memory.remove(&key);
+                    continue;
+                };
+                memory.insert(key, seen);
+                let dear = lane.is_costly();
+                activity = activity.max(if dear { Activity::Dear } else { Activity::Busy });
                 continue;
             }
             let high = pool.attrs.nice < 0;
@@ -131,6 +150,21 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
         }
     }
     activity
+}
+
+/// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
+/// something does.
+fn note_running(system: &Arc<SystemInner>, lane: &Lane, before: Option<&Seen>) -> Option<Seen> {
+    let view = lane.view();
+    if !view.is_running() {
+        return None;
+    }
+    let worker = system.worker(view.worker());
+    let starts = worker.starts();
+    if let Some(seen) = before.filter(|b| b.view == view && b.starts == starts) {
+        return Some(*seen);
+    }
+    Some(Seen::first(view, starts, worker))
 }
 
 /// Looks at a lane in which work waits. What to remember for the next round.
@@ -153,13 +187,7 @@ fn judge(
         if looked == Look::Acted {
             return None;
         }
-        let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-        return Some(Seen {
-            view,
-            starts,
-            cpu_at_first,
-            first_ns: os::monotonic_ns(),
-        });
+        return Some(Seen::first(view, starts, worker));
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
