@@ -35,12 +35,8 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
     pool.wanted.fetch_sub(1, Ordering::Relaxed);
     Current::new(system, pool, worker).enter(|current| {
         become_spare(current);
-        for lane in current.pool.lanes() {
-            // Whoever asked for this worker had none for a lane that stands still.
-            current
-                .system
-                .examine(&current.pool, lane, Sensor::Monitor, u64::MAX);
-        }
+        // Whoever asked for this worker had none for a lane that stands still.
+        look_around(current, u64::MAX);
         while let Some((slot, token)) = wait_for_lane(current) {
             current.set_lane(Some((slot, token)));
             // Whoever gave it the lane may have been stopped before it thought of the reserve.
@@ -52,6 +48,9 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
                 break;
             }
             become_spare(current);
+            // While those that come back keep the CPU busy the spotter sees nothing; this look
+            // may give the lane to the one who looks, without a wake-up.
+            look_around(current, 0);
         }
         // Relaxed: a count for policy.
         current.pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
@@ -73,6 +72,16 @@ fn set_up(system: &SystemInner, pool: &Pool) {
     let _ = os::set_worker_slice(SLICE_NS);
     // A refusal means that the CPU went away; the worker then runs where it may.
     let _ = os::set_affinity(0, &pool.attrs.cpus);
+}
+
+/// A sibling's look at the pool's lanes, by a worker that has none: is one blocked with work
+/// waiting?
+fn look_around(current: &Current, blocked_for_ns: u64) {
+    for lane in current.pool.lanes() {
+        current
+            .system
+            .examine(&current.pool, lane, Sensor::Sibling, blocked_for_ns);
+    }
 }
 
 /// Goes to the top of the pool's spares.

@@ -23,8 +23,10 @@ pub(crate) enum Sensor {
     Marked,
     /// The idle spotter of the CPU.
     Spotter,
-    /// The monitor, a sibling, or a newborn worker.
+    /// The monitor.
     Monitor,
+    /// A worker of the same pool that had no lane.
+    Sibling,
     /// The monitor, of an item that burns CPU.
     Hog,
     /// A test.

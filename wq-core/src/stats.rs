@@ -37,6 +37,7 @@ pub(crate) struct Stats {
     pub(crate) by_mark: Counter,
     pub(crate) by_spotter: Counter,
     pub(crate) by_monitor: Counter,
+    pub(crate) by_sibling: Counter,
     pub(crate) by_hog: Counter,
     pub(crate) forced: Counter,
     pub(crate) fruitless: Counter,
@@ -58,6 +59,7 @@ impl Stats {
             Sensor::Marked => self.by_mark.raise(),
             Sensor::Spotter => self.by_spotter.raise(),
             Sensor::Monitor => self.by_monitor.raise(),
+            Sensor::Sibling => self.by_sibling.raise(),
             Sensor::Hog => self.by_hog.raise(),
             Sensor::Forced => self.forced.raise(),
         }
@@ -105,6 +107,9 @@ pub struct SystemStats {
     pub handovers_spotter: u64,
     /// Lanes handed over because the monitor found the worker asleep.
     pub handovers_monitor: u64,
+    /// Lanes handed over because another worker, between two lanes of its own, found the worker
+    /// asleep.
+    pub handovers_sibling: u64,
     /// Lanes handed over because the item burned CPU for longer than the grace.
     pub cpu_intensive: u64,
     /// Lanes handed over by a test.

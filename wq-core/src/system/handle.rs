@@ -336,6 +336,7 @@ impl System {
             handovers_marked: s.by_mark.get(),
             handovers_spotter: s.by_spotter.get(),
             handovers_monitor: s.by_monitor.get(),
+            handovers_sibling: s.by_sibling.get(),
             cpu_intensive: s.by_hog.get(),
             handovers_forced: s.forced.get(),
             fruitless_looks: s.fruitless.get(),
