@@ -156,6 +156,27 @@ fn loom_last_end_is_told() {
     );
 }
 
+/// Goal: of the last two enders at least one learns that it may be the last. Method: somebody waits
+/// since before; two items end on lines of their own at once, with nobody else to order them.
+#[test]
+fn loom_last_two_enders_do_not_miss_each_other() {
+    race::<Queue, _, _>(
+        || {
+            let queue = Queue::with_items(2);
+            queue.counts.arm();
+            queue
+        },
+        [
+            |queue| queue.finish(0, Shard::Lane(0)),
+            |queue| queue.finish(1, Shard::Lane(1)),
+        ],
+        |queue, _| {
+            let told = *queue.told.lock().unwrap();
+            assert!(told > 0, "nobody told the waiter");
+        },
+    );
+}
+
 /// Goal: a queue that was closed and found empty stays empty. Method: one thread accepts, looks
 /// at the flag and takes the item back if the queue is closed; the closer closes, fences, looks.
 #[test]
