@@ -109,10 +109,21 @@ pub(crate) enum FutexWait {
 pub(crate) enum ThreadState {
     /// On a CPU, or waiting for one.
     Running,
-    /// Asleep in the kernel: in a system call, a page fault, or stopped.
+    /// Asleep in the kernel, or a moment away from it: in a system call, a page fault, or stopped.
     Blocked,
+    /// As `Blocked`, and off its CPU for certain at a moment of the look: the kernel has held the
+    /// run queue's lock to find out. What the thread did before is visible to the looker; what it
+    /// does later sees what the looker did before the look.
+    Asleep,
     /// It could not be told; the thread may be gone.
     Unknown,
+}
+
+impl ThreadState {
+    /// Whether the thread does not run, as far as can be told.
+    pub(crate) fn is_blocked(self) -> bool {
+        matches!(self, ThreadState::Blocked | ThreadState::Asleep)
+    }
 }
 
 /// Which source of thread states works in this process.

@@ -31,10 +31,10 @@ const SAMPLE_EVERY: u32 = 16;
 pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) {
     worker.adopt_thread();
     set_up(&system, &pool);
-    // Relaxed: a count for policy.
-    pool.wanted.fetch_sub(1, Ordering::Relaxed);
     Current::new(system, pool, worker).enter(|current| {
         become_spare(current);
+        // Relaxed: a count for policy. Spare first: who is counted in neither is made twice.
+        current.pool.wanted.fetch_sub(1, Ordering::Relaxed);
         // Whoever asked for this worker had none for a lane that stands still.
         look_around(current, u64::MAX);
         while let Some((slot, token)) = wait_for_lane(current) {

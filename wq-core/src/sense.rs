@@ -11,6 +11,7 @@ use crate::lane::Lane;
 use crate::os::{self, ThreadState};
 use crate::policy;
 use crate::pool::Pool;
+use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{OwnerView, Refused, WorkerId};
 use crate::proto::spares::Claim;
 use crate::system::SystemInner;
@@ -89,17 +90,19 @@ impl SystemInner {
         match state {
             ThreadState::Running | ThreadState::Unknown => Look::Running,
             // Relaxed: a tuning value.
-            ThreadState::Blocked
+            ThreadState::Blocked | ThreadState::Asleep
                 if blocked_for_ns < lane.watch.grace_ns.load(Ordering::Relaxed) =>
             {
                 Look::Blocked
             }
             // Nobody of the lane runs any more.
-            ThreadState::Blocked if policy::need_more_worker(pool.load(lane.has_work(), 0)) => {
+            ThreadState::Blocked | ThreadState::Asleep
+                if policy::need_more_worker(pool.load(lane.has_work(), 0)) =>
+            {
                 self.take_over(pool, lane, seen, sensor);
                 Look::Acted
             }
-            ThreadState::Blocked => Look::Fine,
+            ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
         }
     }
 
@@ -136,10 +139,11 @@ impl SystemInner {
             return false;
         };
         let worker = self.worker(spare);
+        let standing = || standing_of(victim, sensor);
         let revoked = if seen.is_revoked() {
-            lane.owner.revoke_stale(seen, Some(&victim.mark))
+            lane.owner.revoke_stale(seen, &victim.mark, standing)
         } else {
-            lane.owner.revoke(seen, Some(&victim.mark))
+            lane.owner.revoke(seen, &victim.mark, standing)
         };
         let done = match revoked {
             Ok(revoked) => {
@@ -274,7 +278,8 @@ impl SystemInner {
             return false;
         };
         let victim = self.worker(seen.worker());
-        let Ok(revoked) = lane.owner.revoke(seen, Some(&victim.mark)) else {
+        let awake = || Standing::Unknown;
+        let Ok(revoked) = lane.owner.revoke(seen, &victim.mark, awake) else {
             return false;
         };
         let Some(held) = revoked.hold() else {
@@ -295,5 +300,19 @@ impl SystemInner {
             self.kick(pool, other);
         }
         moved
+    }
+}
+
+/// Looks at a victim once more, its lane claimed: for who was seen asleep that look stands for
+/// the barrier, at a fifth of its price. A sensor that takes a lane from one that runs does not
+/// ask; neither does one that was told of the block.
+fn standing_of(victim: &Worker, sensor: Sensor) -> Standing {
+    match sensor {
+        Sensor::Spotter | Sensor::Monitor | Sensor::Sibling => match victim.look() {
+            ThreadState::Asleep => Standing::Asleep,
+            ThreadState::Running => Standing::Awake,
+            ThreadState::Blocked | ThreadState::Unknown => Standing::Unknown,
+        },
+        Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
     }
 }

@@ -4,7 +4,7 @@
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -42,8 +42,9 @@ pub(crate) struct Worker {
     asleep: AtomicBool,
     /// Kernel thread id.
     tid: AtomicI32,
-    /// The state file of the thread, opened at the first look.
-    probe: OnceLock<(os::Tid, os::ThreadProbe)>,
+    /// The state file of the thread, opened at the first look. Nobody waits for the lock: its
+    /// holder may be a spotter that does not get a CPU.
+    probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     pub(crate) displaced_ns: AtomicU64,
     /// The name of its thread.
@@ -65,7 +66,7 @@ impl Worker {
             placed: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
-            probe: OnceLock::new(),
+            probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
@@ -173,15 +174,16 @@ impl Worker {
         let Some(tid) = self.tid() else {
             return os::ThreadState::Unknown;
         };
-        if self.probe.get().is_none() {
-            if let Ok(probe) = os::ThreadProbe::open(tid) {
-                // Another sensor may have been faster; its probe serves as well.
-                let _ = self.probe.set((tid, probe));
-            }
+        // Two readers of one open file would wait for each other in the kernel.
+        let Ok(mut kept) = self.probe.try_lock() else {
+            return os::ThreadProbe::look_once(tid);
+        };
+        if kept.as_ref().is_none_or(|(of, _)| *of != tid) {
+            *kept = os::ThreadProbe::open(tid).ok().map(|probe| (tid, probe));
         }
-        match self.probe.get() {
-            Some((of, probe)) if *of == tid => probe.look(),
-            _ => os::ThreadProbe::look_once(tid),
+        match &*kept {
+            Some((_, probe)) => probe.look(),
+            None => os::ThreadProbe::look_once(tid),
         }
     }
 }

@@ -276,11 +276,9 @@ fn looks_keep_what_the_self_test_promises() {
                 assert!(ThreadProbe::open(tid).is_err());
             }
             ProbeKind::Syscall | ProbeKind::Stat => {
-                assert!(eventually(
-                    || ThreadProbe::look_once(tid) == ThreadState::Blocked
-                ));
+                assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
                 if let Ok(probe) = ThreadProbe::open(tid) {
-                    assert_eq!(probe.look(), ThreadState::Blocked);
+                    assert!(probe.look().is_blocked());
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lane::Lane;
-use crate::os::{self, ThreadState};
+use crate::os;
 use crate::pool::Pool;
 use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
@@ -191,7 +191,7 @@ fn judge(
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        let asleep = view.is_blocking() || worker.look() == ThreadState::Blocked;
+        let asleep = view.is_blocking() || worker.look().is_blocked();
         if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }

@@ -94,7 +94,7 @@ fn state_of(kernel: &Kernel, tid: Tid) -> ThreadState {
         .map(|thread| thread.run)
     {
         None | Some(Run::Done) => ThreadState::Unknown,
-        Some(Run::Blocked { .. }) => ThreadState::Blocked,
+        Some(Run::Blocked { .. }) => ThreadState::Asleep,
         Some(Run::Ready | Run::Running) => ThreadState::Running,
     }
 }

@@ -60,6 +60,14 @@ impl Source {
         }
     }
 
+    /// What it says of a thread that sleeps.
+    fn sleeping(self) -> ThreadState {
+        match self {
+            Source::Syscall => ThreadState::Asleep,
+            Source::Stat => ThreadState::Blocked,
+        }
+    }
+
     /// Opens the file of one thread, building the path on the stack.
     fn open(self, tid: Tid) -> Result<OwnedFd, Errno> {
         let mut path = [0; PATH_BYTES];
@@ -91,11 +99,13 @@ impl Source {
     }
 }
 
-/// "running", or the number of a system call, or -1.
+/// "running", or the number of a system call, or -1. The latter two are written only if the
+/// thread's registers could be read before and after the kernel's `wait_task_inactive` found it
+/// off the run queue, under that queue's lock.
 fn parse_syscall(text: &[u8]) -> ThreadState {
     match text.first() {
         Some(b'r') => ThreadState::Running,
-        Some(b'-' | b'0'..=b'9') => ThreadState::Blocked,
+        Some(b'-' | b'0'..=b'9') => ThreadState::Asleep,
         _ => ThreadState::Unknown,
     }
 }
@@ -303,7 +313,7 @@ impl KnownThread {
     fn is_seen_right_by(&self, source: Source) -> bool {
         self.is_seen(source, ThreadState::Running) && {
             self.shared.order(order::SLEEP);
-            self.is_seen(source, ThreadState::Blocked)
+            self.is_seen(source, source.sleeping())
         }
     }
 

@@ -5,7 +5,6 @@ use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use super::super::ThreadState;
 use super::super::tests::eventually;
 use super::*;
 
@@ -84,9 +83,7 @@ fn thread_cpu_time_counts_the_other_threads_work() {
         let worked = || thread_cpu_time(tid).expect("the thread lives") - start;
         assert!(eventually(|| worked() > Duration::from_millis(2)));
         stop.store(true, Ordering::Relaxed);
-        assert!(eventually(
-            || ThreadProbe::look_once(tid) == ThreadState::Blocked
-        ));
+        assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
         let asleep = worked();
         assert_eq!(worked(), asleep);
         worker.thread().unpark();

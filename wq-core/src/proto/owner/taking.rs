@@ -16,18 +16,32 @@ const BUSY_LOOKS: u32 = 200;
 #[cfg(loom)]
 const BUSY_LOOKS: u32 = 1;
 
+/// What is known of a victim, asked after the claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// It was off its CPU at a moment since the claim, and the one who says so is ordered with it
+    /// on both sides of that moment ([`os::ThreadState::Asleep`](crate::os::ThreadState)).
+    Asleep,
+    /// It has come back: there is no reason to take its lane any more.
+    Awake,
+    /// Anything: it may be about to enter a section this very moment.
+    Unknown,
+}
+
 impl Owner {
-    /// Claims the lane from whom `seen` names, whose mark is `victim` (`None` for a vacant lane).
+    /// Claims the lane from whom `seen` names, whose mark is `victim`; `standing` is asked after
+    /// the claim, and saves the barrier if it knows that the victim sleeps.
     /// After `Ok` nobody is inside a section, and nobody gets inside while the claim stands.
     pub(crate) fn revoke(
         &self,
         seen: OwnerView,
-        victim: Option<&Mark>,
+        victim: &Mark,
+        standing: impl FnOnce() -> Standing,
     ) -> Result<Revoked<'_>, Refused> {
         if seen.is_revoked() || seen.is_parked() {
             return Err(Refused::Changed);
         }
-        self.spoil(seen, victim)
+        self.spoil(seen, victim, standing)
     }
 
     /// As [`Owner::revoke`], for a word that somebody else has spoiled and left so. Only for one
@@ -36,16 +50,22 @@ impl Owner {
     pub(crate) fn revoke_stale(
         &self,
         seen: OwnerView,
-        victim: Option<&Mark>,
+        victim: &Mark,
+        standing: impl FnOnce() -> Standing,
     ) -> Result<Revoked<'_>, Refused> {
         if !seen.is_revoked() || seen.is_stealing() {
             return Err(Refused::Changed);
         }
-        self.spoil(seen, victim)
+        self.spoil(seen, victim, standing)
     }
 
     /// Spoils the word with an epoch of its own, then makes sure that the victim stands outside.
-    fn spoil(&self, seen: OwnerView, victim: Option<&Mark>) -> Result<Revoked<'_>, Refused> {
+    fn spoil(
+        &self,
+        seen: OwnerView,
+        victim: &Mark,
+        standing: impl FnOnce() -> Standing,
+    ) -> Result<Revoked<'_>, Refused> {
         let lent = (seen.0 & !REVOKED).wrapping_add(EPOCH_ONE);
         let spoiled = lent | REVOKED;
         // Relaxed: an exchange continues the release of whoever wrote the word (a blocker, a
@@ -57,16 +77,23 @@ impl Owner {
             owner: self,
             lent: OwnerView(lent),
         };
-        let Some(victim) = victim else {
-            return Ok(revoked);
-        };
         if seen.is_blocking() {
             // The victim stands outside: it declared the block after its last section, and
             // enters none before it has changed this very word.
             return Ok(revoked);
         }
-        // The spoiled word before the look at the mark; pairs with `asym::light` in `shield`.
-        asym::heavy();
+        match standing() {
+            // It went to sleep before that moment and wakes up after it: in between the looker
+            // and its scheduler have held one lock. So the mark is what it left, and it finds the
+            // spoiled word.
+            Standing::Asleep => {}
+            Standing::Awake => {
+                revoked.give_back();
+                return Err(Refused::Changed);
+            }
+            // The spoiled word before the look at the mark; pairs with `asym::light` in `shield`.
+            Standing::Unknown => asym::heavy(),
+        }
         for _ in 0..BUSY_LOOKS {
             if !victim.is_inside() {
                 return Ok(revoked);

@@ -4,7 +4,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Guarded, race};
 use crate::proto::assign::{Assignment, Offer};
-use crate::proto::owner::taking::Revoked;
+use crate::proto::owner::taking::{Revoked, Standing};
 use crate::proto::owner::{Mark, Owner, Token, WorkerId};
 use crate::proto::park::Parker;
 use crate::sync::spin_hint;
@@ -56,7 +56,7 @@ impl Pool {
             return None;
         }
         let mark = &self.marks[victim as usize];
-        self.lanes[at].revoke(seen, Some(mark)).ok()
+        self.lanes[at].revoke(seen, mark, || Standing::Unknown).ok()
     }
 
     /// Notes that the spare is on the stack again.

@@ -1,10 +1,11 @@
 //! Models of lane ownership: sections, take-over, theft, frozen takers.
 
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use loom::thread;
 
 use super::{Guarded, race};
-use crate::proto::owner::taking::Revoked;
+use crate::proto::owner::taking::{Revoked, Standing};
 use crate::proto::owner::{Mark, Owner, OwnerView, Refused, Token, WorkerId};
 use crate::sync::spin_hint;
 
@@ -28,6 +29,8 @@ struct Lane {
     inbox: AtomicUsize,
     /// The epoch of the token that a taker made for `SECOND`; 0 for none.
     assigned: AtomicU64,
+    /// Whether `VICTIM` is off its CPU; the lock is its run queue's.
+    off_cpu: Mutex<bool>,
 }
 
 impl Lane {
@@ -42,6 +45,7 @@ impl Lane {
             queue: Guarded::new(0),
             inbox: AtomicUsize::new(0),
             assigned: AtomicU64::new(0),
+            off_cpu: Mutex::new(false),
         }
     }
 
@@ -78,11 +82,31 @@ impl Lane {
 
     /// Claims the lane from the victim, if it still has it.
     fn claim(&self) -> Result<Revoked<'_>, Refused> {
+        self.claim_as(|| Standing::Unknown)
+    }
+
+    /// As `claim`, with what is known of the victim.
+    fn claim_as(&self, standing: impl FnOnce() -> Standing) -> Result<Revoked<'_>, Refused> {
         let seen = self.owner.view();
         if seen.worker() != VICTIM {
             return Err(Refused::Changed);
         }
-        self.owner.revoke(seen, Some(&self.marks[VICTIM as usize]))
+        let mark = &self.marks[VICTIM as usize];
+        self.owner.revoke(seen, mark, standing)
+    }
+
+    /// The victim's thread goes to sleep, or wakes up: its scheduler does that under the lock.
+    fn switch(&self, off_cpu: bool) {
+        *self.off_cpu.lock().unwrap() = off_cpu;
+    }
+
+    /// What the kernel says of the victim, under the same lock.
+    fn look(&self) -> Standing {
+        if *self.off_cpu.lock().unwrap() {
+            Standing::Asleep
+        } else {
+            Standing::Awake
+        }
     }
 
     /// One attempt at a take-over by `worker`.
@@ -154,6 +178,62 @@ fn loom_successor_finds_itself_owner() {
             |lane| assert_ne!(lane.told_push(Ordering::Acquire), Some(false)),
         ],
         |_, _| (),
+    );
+}
+
+/// Goal: a look that finds the victim asleep after the claim stands for the barrier. Method: the
+/// old owner pushes, sleeps, wakes up and pushes; a taker that looks after its claim hands over;
+/// its worker pushes, told by the owner word alone.
+#[test]
+fn loom_look_after_the_claim_stands_for_the_barrier() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                lane.switch(true);
+                lane.switch(false);
+                lane.push();
+                2
+            },
+            |lane| {
+                let claim = lane.claim_as(|| lane.look());
+                let token = claim.ok().and_then(|claim| claim.hand_over(SECOND));
+                lane.tell(token, Ordering::Relaxed);
+                0
+            },
+            |lane| usize::from(lane.told_push(Ordering::Relaxed) == Some(true)),
+        ],
+        |lane, pushed| {
+            let pushed: usize = pushed.iter().sum();
+            assert_eq!(lane.total(), pushed, "an item was lost or counted twice");
+        },
+    );
+}
+
+/// Goal: a taker that looked and then froze, or found the owner awake, does not stop it, and its
+/// claim is worth nothing once the owner came back. Method: the owner sleeps and then insists; a
+/// taker looks after its claim and either hands over late or goes away.
+#[test]
+fn loom_woken_owner_passes_a_taker_that_looked() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.switch(true);
+                lane.switch(false);
+                usize::from(lane.section_or_lost(VICTIM, lane.token))
+            },
+            |lane| {
+                let claim = lane.claim_as(|| lane.look());
+                let token = claim.ok().and_then(|claim| claim.hand_over(SECOND));
+                usize::from(token.is_some_and(|token| lane.section(SECOND, token)))
+            },
+        ],
+        |lane, [kept, taken]| {
+            assert!(kept + taken >= 1, "the lane was lost to nobody");
+            assert_eq!(lane.total(), kept + taken);
+        },
     );
 }
 
@@ -293,9 +373,9 @@ fn monitor_takes(lane: &Lane) -> usize {
     let claim = if seen.worker() != VICTIM {
         return 0;
     } else if seen.is_revoked() {
-        lane.owner.revoke_stale(seen, Some(mark))
+        lane.owner.revoke_stale(seen, mark, || Standing::Unknown)
     } else {
-        lane.owner.revoke(seen, Some(mark))
+        lane.owner.revoke(seen, mark, || Standing::Unknown)
     };
     let Some(token) = claim.ok().and_then(|claim| claim.hand_over(THIRD)) else {
         return 0;
@@ -347,7 +427,7 @@ fn claim_blocked(lane: &Lane, seen: OwnerView) -> Option<Revoked<'_>> {
         return None;
     }
     let mark = &lane.marks[VICTIM as usize];
-    let claim = lane.owner.revoke(seen, Some(mark));
+    let claim = lane.owner.revoke(seen, mark, || Standing::Unknown);
     assert_ne!(claim.as_ref().err(), Some(&Refused::Busy));
     claim.ok()
 }

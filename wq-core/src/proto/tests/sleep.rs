@@ -3,7 +3,7 @@
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Guarded, race};
-use crate::proto::owner::taking::Revoked;
+use crate::proto::owner::taking::{Revoked, Standing};
 use crate::proto::owner::{Mark, Owner, Token, WorkerId};
 use crate::proto::park::Parker;
 use crate::sync::spin_hint;
@@ -137,7 +137,7 @@ impl Lane {
     fn claim(&self) -> Option<Revoked<'_>> {
         let seen = self.owner.view();
         let mark = &self.marks[FIRST as usize];
-        self.owner.revoke(seen, Some(mark)).ok()
+        self.owner.revoke(seen, mark, || Standing::Unknown).ok()
     }
 }
 

@@ -35,27 +35,25 @@ fn usable_sources() -> Vec<Source> {
 fn assert_seen_blocked(tid: Tid) {
     for source in usable_sources() {
         assert!(
-            eventually(|| source.look_once(tid) == Ok(ThreadState::Blocked)),
+            eventually(|| source.look_once(tid) == Ok(source.sleeping())),
             "{source:?}"
         );
     }
-    assert!(eventually(
-        || ThreadProbe::look_once(tid) == ThreadState::Blocked
-    ));
+    assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
     if let Ok(probe) = ThreadProbe::open(tid) {
-        assert!(eventually(|| probe.look() == ThreadState::Blocked));
+        assert!(eventually(|| probe.look().is_blocked()));
     }
 }
 
 /// Goal: what the kernel writes is read right, and what it does not write is `Unknown`.
 #[test]
 fn state_files_are_parsed() {
-    use ThreadState::{Blocked, Running, Unknown};
+    use ThreadState::{Asleep, Blocked, Running, Unknown};
     let syscall = [
         ("running\n", Running),
-        ("202 0x7ffd 0x80 0x0 0x0 0x0 0x0 0x7ffd 0x7f\n", Blocked),
-        ("0 0x3 0x7ffd 0x80 0x0 0x0 0x0 0x7ffd 0x7f\n", Blocked),
-        ("-1 0x7ffd 0x7f\n", Blocked),
+        ("202 0x7ffd 0x80 0x0 0x0 0x0 0x0 0x7ffd 0x7f\n", Asleep),
+        ("0 0x3 0x7ffd 0x80 0x0 0x0 0x0 0x7ffd 0x7f\n", Asleep),
+        ("-1 0x7ffd 0x7f\n", Asleep),
         ("", Unknown),
         ("\n", Unknown),
     ];
