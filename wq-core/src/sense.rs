@@ -76,9 +76,9 @@ impl SystemInner {
             return Look::Fine;
         }
         let worker = self.worker(seen.worker());
-        // Relaxed: a hint; an unneeded wake-up is harmless.
-        if worker.waits.load(Ordering::Relaxed) {
-            // It was given the lane by a taker that did not come to waking it.
+        if worker.is_parked() {
+            // It has the lane, and whoever gave it or is to wake it did not come to that yet. It
+            // sleeps in no item: another worker would be one too many.
             worker.parker.unpark();
             return Look::Acted;
         }

@@ -72,6 +72,13 @@ impl Worker {
         }
     }
 
+    /// Whether it waits to be woken, as spare or with a lane in hand; a hint for sensors, to whom
+    /// such a sleep looks like any other. An unneeded wake-up is harmless.
+    pub(crate) fn is_parked(&self) -> bool {
+        // Relaxed: see above.
+        self.waits.load(Ordering::Relaxed) || self.asleep.load(Ordering::Relaxed)
+    }
+
     /// The worker is about to sleep.
     pub(crate) fn fall_asleep(&self) {
         // Relaxed: a placer that misses it does not place.
