@@ -37,7 +37,22 @@ impl Armed {
         self.0.swap(ARMED, Ordering::Relaxed) == CLEAR
     }
 
-    /// Called by the spotter before its last look: after this an armer wakes it.
+    /// Whether somebody armed since the flag was cleared; a hint.
+    pub(crate) fn is_armed(&self) -> bool {
+        // Relaxed: who arms later also wakes.
+        self.0.load(Ordering::Relaxed) == ARMED
+    }
+
+    /// Called by the spotter before a look and a short sleep. An armer that has read the flag a
+    /// moment ago may go unnoticed by that look, so a sleep without limit takes a
+    /// [`disarm`](Armed::disarm) more.
+    pub(crate) fn disarm_briefly(&self) {
+        // Relaxed: what this misses, the end of the short sleep finds.
+        self.0.store(CLEAR, Ordering::Relaxed);
+    }
+
+    /// Called by the spotter before its last look: after this an armer wakes it. Its barrier
+    /// interrupts all CPUs that the process runs on, and takes a lock of the machine.
     pub(crate) fn disarm(&self) {
         // Relaxed: ordered before the last look by the barrier.
         self.0.store(CLEAR, Ordering::Relaxed);

@@ -19,6 +19,9 @@ const FRUITLESS_LOOKS: u32 = 16;
 /// Bounds of that while.
 const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
+/// Long against the pauses of a busy CPU, short against what the monitor's rounds leave.
+const SHORT_SLEEP: Duration = Duration::from_millis(2);
+
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
     os::block_all_signals();
@@ -33,10 +36,7 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
     while !system.is_stopped() {
         match look_around(system, record) {
             Look::Fine => {
-                record.armed.disarm();
-                if look_around(system, record) == Look::Fine {
-                    record.spotter.park(None);
-                }
+                rest(system, record);
                 (fruitless, nap) = (0, NAP.0);
             }
             Look::Acted => {
@@ -56,6 +56,25 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
                 }
             }
         }
+    }
+}
+
+/// Nothing waits: sleeps until the spotter is armed. On a busy CPU that is soon, and for a short
+/// sleep the flag is cleared without a barrier.
+fn rest(system: &SystemInner, record: &CpuRecord) {
+    record.armed.disarm_briefly();
+    // The armer that was a moment too early for the flag shows its work by now.
+    os::sched_yield();
+    if look_around(system, record) != Look::Fine {
+        return;
+    }
+    record.spotter.park(Some(SHORT_SLEEP));
+    if record.armed.is_armed() || system.is_stopped() {
+        return;
+    }
+    record.armed.disarm();
+    if look_around(system, record) == Look::Fine {
+        record.spotter.park(None);
     }
 }
 

@@ -52,3 +52,24 @@ fn loom_arming_is_not_lost() {
         },
     );
 }
+
+/// Goal: nor is one lost by a spotter that first clears the flag without a barrier, looks, and
+/// sleeps for a while. Method: as above; what the first look finds, or who arms before the end of
+/// the short sleep, keeps the spotter awake.
+#[test]
+fn loom_brief_sleep_loses_no_arming() {
+    race::<Cpu, usize, _>(
+        Cpu::armed,
+        [Cpu::bring, Cpu::bring, |cpu| {
+            cpu.armed.disarm_briefly();
+            // The short sleep ends whenever it likes.
+            let seen = cpu.waiting.load(Ordering::Relaxed);
+            if seen > 0 { seen } else { cpu.last_look() }
+        }],
+        |cpu, [first, second, seen]| {
+            let wakes = first + second;
+            assert!(seen > 0 || wakes >= 1, "an arming was lost");
+            assert!(seen == 2 || wakes >= 1 || cpu.armed.arm(), "the flag lies");
+        },
+    );
+}
