@@ -36,21 +36,14 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
         // Relaxed: a count for policy. Spare first: who is counted in neither is made twice.
         current.pool.wanted.fetch_sub(1, Ordering::Relaxed);
         // Whoever asked for this worker had none for a lane that stands still.
-        look_around(current, u64::MAX);
-        while let Some((slot, token)) = wait_for_lane(current) {
-            current.set_lane(Some((slot, token)));
-            // Whoever gave it the lane may have been stopped before it thought of the reserve.
-            current.system.keep_reserve(&current.pool);
-            hold(current, slot, token);
-            current.set_lane(None);
+        look_around(current);
+        while let Some(lane) = wait_for_lane(current) {
+            hold_one_after_the_other(current, lane);
             if current.system.is_stopped() {
                 current.worker.abandon_thread();
                 break;
             }
             become_spare(current);
-            // While those that come back keep the CPU busy the spotter sees nothing; this look
-            // may give the lane to the one who looks, without a wake-up.
-            look_around(current, 0);
         }
         // Relaxed: a count for policy.
         current.pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
@@ -74,20 +67,35 @@ fn set_up(system: &SystemInner, pool: &Pool) {
     let _ = os::set_affinity(0, &pool.attrs.cpus);
 }
 
-/// A sibling's look at the pool's lanes, by a worker that has none: is one blocked with work
-/// waiting?
-fn look_around(current: &Current, blocked_for_ns: u64) {
+/// Runs a lane until it is lost, then goes on with another one that waits for a runner, if there
+/// is any: while those that come back from a block keep the CPUs busy the spotters see nothing,
+/// and a sleeping worker would have to queue for a CPU that this one has.
+fn hold_one_after_the_other(current: &Current, lane: (usize, Token)) {
+    let mut next = Some(lane);
+    while let Some((slot, token)) = next {
+        current.set_lane(Some((slot, token)));
+        // Whoever gave it the lane may have been stopped before it thought of the reserve.
+        current.system.keep_reserve(&current.pool);
+        hold(current, slot, token);
+        current.set_lane(None);
+        if current.system.is_stopped() {
+            return;
+        }
+        next = current.system.pick_up(&current.pool, &current.worker);
+    }
+}
+
+/// A newborn worker's look at the pool's lanes: is one blocked with work waiting?
+fn look_around(current: &Current) {
     for lane in current.pool.lanes() {
         current
             .system
-            .examine(&current.pool, lane, Sensor::Sibling, blocked_for_ns);
+            .examine(&current.pool, lane, Sensor::Sibling, u64::MAX);
     }
 }
 
 /// Goes to the top of the pool's spares.
 fn become_spare(current: &Current) {
-    // Relaxed: a hint for kicks.
-    current.worker.waits.store(true, Ordering::Relaxed);
     current.system.put_back(&current.pool, &current.worker);
 }
 
@@ -98,12 +106,11 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
     let since = os::now();
     loop {
         match worker.assignment.look(worker.id, view_of) {
-            Offer::Lane(slot, token) => {
-                // Relaxed: a hint.
-                worker.waits.store(false, Ordering::Relaxed);
+            Offer::Lane(slot, token) if pool.lanes()[slot as usize].owner.take_up(token) => {
                 return Some((slot as usize, token));
             }
-            Offer::Lost => {
+            // Somebody who was awake has the lane.
+            Offer::Lane(..) | Offer::Lost => {
                 become_spare(current);
                 continue;
             }
@@ -256,23 +263,41 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
     }
     current.pool.note_unused(slot);
     let kept = sleep_announced(current, lane, holder.token);
-    current.pool.note_used(slot);
-    if kept {
-        // Idleness is no item's cost.
-        lane.section(holder, |queue| queue.forget_gap());
+    if kept == Sleep::GivenUp {
+        return false;
     }
-    kept
+    if kept == Sleep::Woken && !lane.owner.take_up(holder.token) {
+        // Somebody who was awake has the lane, which the next section finds out.
+        return true;
+    }
+    current.pool.note_used(slot);
+    // Idleness is no item's cost.
+    lane.section(holder, |queue| queue.forget_gap());
+    true
 }
 
-/// The sleep itself, the announcement made. False: the lane was given up.
-fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
+/// How a sleep with a lane in hand ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sleep {
+    /// By the sleeper itself: the lane is still held.
+    Over,
+    /// Somebody wants it awake; the lane is to be taken up.
+    Woken,
+    /// The lane is nobody's.
+    GivenUp,
+}
+
+/// The sleep itself, the announcement made.
+fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
     let since = os::now();
     loop {
         let load = current.pool.load(lane.has_work(), 1);
         if policy::keep_working(load) || current.system.is_stopped() {
-            // If a waker was faster its token stays for the next sleep, which returns at once.
-            lane.owner.cancel_park(token);
-            return true;
+            if lane.owner.cancel_park(token) {
+                return Sleep::Over;
+            }
+            // The waker's token stays for the next sleep, which returns at once.
+            return Sleep::Woken;
         }
         let surplus = policy::too_many_workers(current.pool.load(false, 0));
         let old = os::now().duration_since(since) >= current.system.keep_alive;
@@ -280,11 +305,11 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> bool {
             if lane.has_work() {
                 current.system.kick(&current.pool, lane);
             }
-            return false;
+            return Sleep::GivenUp;
         }
         nap(current, surplus.then_some(current.system.keep_alive));
         if !lane.owner.still_parked(token) {
-            return true;
+            return Sleep::Woken;
         }
     }
 }

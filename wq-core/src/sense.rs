@@ -12,7 +12,7 @@ use crate::os::{self, ThreadState};
 use crate::policy;
 use crate::pool::Pool;
 use crate::proto::owner::taking::Standing;
-use crate::proto::owner::{OwnerView, Refused, WorkerId};
+use crate::proto::owner::{OwnerView, Refused, Token, WorkerId};
 use crate::proto::spares::Claim;
 use crate::system::SystemInner;
 use crate::worker::Worker;
@@ -76,9 +76,9 @@ impl SystemInner {
             return Look::Fine;
         }
         let worker = self.worker(seen.worker());
-        if worker.is_parked() {
-            // It has the lane, and whoever gave it or is to wake it did not come to that yet. It
-            // sleeps in no item: another worker would be one too many.
+        if seen.is_waking() {
+            // Whoever gave it the lane, or is to wake it, may not have come to that yet. It sleeps
+            // in no item: another worker would be one too many.
             worker.parker.unpark();
             return Look::Acted;
         }
@@ -117,7 +117,7 @@ impl SystemInner {
         let token = seen.vacant_token_for(spare);
         let slot = pool.slot_of(lane) as u32;
         worker.assignment.offer(slot, token);
-        if lane.owner.occupy(seen, spare).is_some() {
+        if lane.owner.assign(seen, spare).is_some() {
             self.start_holder(pool, lane, worker);
         } else if worker.assignment.withdraw(slot, token) {
             self.put_back(pool, worker);
@@ -176,6 +176,84 @@ impl SystemInner {
             self.put_back(pool, worker);
         }
         done
+    }
+
+    /// A worker that has just lost its lane, and has a CPU, looks for one that waits for a runner:
+    /// it goes on itself rather than wake another (the kernel: a worker whose pool has work and no
+    /// other runner keeps working).
+    pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker) -> Option<(usize, Token)> {
+        let mut lanes = pool.lanes().iter().enumerate();
+        lanes.find_map(|(slot, lane)| {
+            let token = self.pick_up_lane(pool, slot, lane, me)?;
+            Some((slot, token))
+        })
+    }
+
+    /// Takes a lane from a worker that is not up yet. One that was a spare is a spare again before
+    /// it knows; one that held the lane finds out when it wakes up, for which the one who was to
+    /// wake it may be too late.
+    fn forestall(&self, pool: &Pool, slot: usize, seen: OwnerView, me: &Worker) -> Option<Token> {
+        let token = pool.lanes()[slot].owner.occupy(seen, me.id)?;
+        let sleeper = self.worker(seen.worker());
+        if sleeper.assignment.withdraw(slot as u32, seen.token()) {
+            self.put_back(pool, sleeper);
+        } else {
+            sleeper.parker.unpark();
+        }
+        Some(token)
+    }
+
+    /// One lane of [`SystemInner::pick_up`].
+    fn pick_up_lane(&self, pool: &Pool, slot: usize, lane: &Lane, me: &Worker) -> Option<Token> {
+        if !lane.has_work() {
+            return None;
+        }
+        let seen = lane.owner.notice();
+        if seen.is_revoked() {
+            return None;
+        }
+        if seen.is_vacant() {
+            return lane.owner.occupy(seen, me.id);
+        }
+        if seen.is_waking() {
+            return self.forestall(pool, slot, seen, me);
+        }
+        if seen.is_parked() {
+            self.kick_seen(pool, lane, seen);
+            return None;
+        }
+        let victim = self.worker(seen.worker());
+        let starts = victim.starts();
+        // Relaxed: a tuning value.
+        let patient = lane.watch.grace_ns.load(Ordering::Relaxed) > 0;
+        if !seen.is_blocking() && (patient || !victim.look().is_blocked()) {
+            return None;
+        }
+        if lane.view() != seen || victim.starts() != starts {
+            return None;
+        }
+        self.seize(lane, seen, victim, me)
+    }
+
+    /// Takes a lane from a sleeping worker for the calling one.
+    fn seize(&self, lane: &Lane, seen: OwnerView, victim: &Worker, me: &Worker) -> Option<Token> {
+        let standing = || standing_of(victim, Sensor::Sibling);
+        match lane.owner.revoke(seen, &victim.mark, standing) {
+            Ok(revoked) => {
+                // Relaxed: a statistic. Before the change of hands, as in `take_over`.
+                victim
+                    .displaced_ns
+                    .store(os::monotonic_ns(), Ordering::Relaxed);
+                let token = revoked.keep(me.id)?;
+                lane.refill_eagerness();
+                self.stats.note_hand_over(Sensor::Sibling);
+                Some(token)
+            }
+            Err(refused) => {
+                self.stats.note_refused(refused == Refused::Busy);
+                None
+            }
+        }
     }
 
     /// Wakes a worker that was made owner of `lane`.

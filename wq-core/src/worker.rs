@@ -34,8 +34,6 @@ pub(crate) struct Worker {
     pub(crate) assignment: Assignment,
     /// Where it sleeps, as spare or with a parked lane.
     pub(crate) parker: Parker,
-    /// It waits for an assignment (true), or works (false). A hint for kicks.
-    pub(crate) waits: AtomicBool,
     /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
     placed: AtomicBool,
     /// It sleeps, or is about to: its mask may be narrowed.
@@ -62,7 +60,6 @@ impl Worker {
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
-            waits: AtomicBool::new(false),
             placed: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
@@ -70,13 +67,6 @@ impl Worker {
             displaced_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
-    }
-
-    /// Whether it waits to be woken, as spare or with a lane in hand; a hint for sensors, to whom
-    /// such a sleep looks like any other. An unneeded wake-up is harmless.
-    pub(crate) fn is_parked(&self) -> bool {
-        // Relaxed: see above.
-        self.waits.load(Ordering::Relaxed) || self.asleep.load(Ordering::Relaxed)
     }
 
     /// The worker is about to sleep.

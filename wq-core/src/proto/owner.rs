@@ -27,8 +27,11 @@ use super::asym;
 pub(crate) type WorkerId = u32;
 
 /// Bits of the owner word that hold the worker's number.
-const WORKER_MASK: u64 = (1 << 20) - 1;
-/// The owner found nothing to do and sleeps; whoever brings work clears this and wakes it.
+const WORKER_MASK: u64 = (1 << 19) - 1;
+/// The lane was given to a worker that has not taken it up: it sleeps, or is being woken. It enters
+/// nothing before it has cleared this, and until then whoever is awake may have the lane instead.
+const WAKING: u64 = 1 << 19;
+/// The owner found nothing to do and sleeps; whoever brings work makes this WAKING and wakes it.
 const PARKED: u64 = 1 << 20;
 /// The owner said that it is about to block: the lane may be taken without looking further.
 const BLOCKING: u64 = 1 << 21;
@@ -57,6 +60,11 @@ impl OwnerView {
         (self.0 & WORKER_MASK) as WorkerId
     }
 
+    /// The token of the worker that the word names.
+    pub(crate) fn token(self) -> Token {
+        Token(self.0 & (!LOW | WORKER_MASK))
+    }
+
     /// Whether this word is older than the one that `token` stands for.
     pub(crate) fn is_before(self, token: Token) -> bool {
         // Signed distance: right even when the epoch wraps.
@@ -71,6 +79,11 @@ impl OwnerView {
     /// The holder sleeps because there was nothing to do.
     pub(crate) fn is_parked(self) -> bool {
         self.0 & PARKED != 0
+    }
+
+    /// The holder was given the lane, or was to be woken, and is not up yet.
+    pub(crate) fn is_waking(self) -> bool {
+        self.0 & WAKING != 0
     }
 
     /// The holder declared that it blocks.
@@ -88,7 +101,7 @@ impl OwnerView {
         self.0 & STEALING != 0
     }
 
-    /// The holder is (as far as the word tells) running items.
+    /// The holder is (as far as the word tells) running items, or about to.
     pub(crate) fn is_running(self) -> bool {
         !self.is_vacant() && self.0 & (PARKED | BLOCKING | REVOKED) == 0
     }
@@ -218,16 +231,16 @@ impl Owner {
     /// The owner announces that it sleeps. False: somebody is at the word, look again.
     /// On true the caller must look at the inbox once more before it sleeps.
     pub(crate) fn announce_park(&self, token: Token) -> bool {
-        // Relaxed: nobody takes a parked lane; the sections are published by `Mark::leave`, and
-        // by the fence to whoever occupies the lane once it is vacated.
-        let parked = self.change(token.low(), token.low() | PARKED, Ordering::Relaxed);
+        // Release: who occupies the lane once it is vacated, or takes it from a waking owner, sees
+        // the owner's sections; pairs with the Acquire in its `enter`.
+        let parked = self.change(token.low(), token.low() | PARKED, Ordering::Release);
         // SeqCst: the announcement before the look at the inbox; pairs with the fence in `notice`.
         fence(Ordering::SeqCst);
         parked
     }
 
     /// The owner takes its announcement back. False: a waker was faster (its wake-up may still
-    /// be on the way), and the word holds the plain token again.
+    /// be on the way), and the owner must take the lane up.
     pub(crate) fn cancel_park(&self, token: Token) -> bool {
         // Relaxed: the owner's next `enter` acquires.
         self.change(token.low() | PARKED, token.low(), Ordering::Relaxed)
@@ -259,7 +272,7 @@ impl Owner {
         self.0
             .compare_exchange(
                 seen.0,
-                seen.0 & !PARKED,
+                seen.0 ^ (PARKED | WAKING),
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             )
@@ -278,17 +291,41 @@ impl Owner {
         vacated
     }
 
-    /// Makes `worker` the owner of a lane that nobody holds, in one step. `None`: somebody else
-    /// was faster. `worker` must be the caller, or claimed by it from the spares.
-    pub(crate) fn occupy(&self, seen: OwnerView, worker: WorkerId) -> Option<Token> {
-        if seen.0 & LOW != 0 {
+    /// A worker that sleeps takes up the lane that it was given, or for which it was woken. False:
+    /// somebody who was awake has it.
+    pub(crate) fn take_up(&self, token: Token) -> bool {
+        // Relaxed: an exchange continues the release of whoever gave the lane, which the owner's
+        // next `enter` acquires.
+        self.change(token.low() | WAKING, token.low(), Ordering::Relaxed)
+    }
+
+    /// Makes the calling worker the owner of a lane that nobody holds, or whose owner is not up
+    /// yet, in one step. That one finds out when it wakes up; it may have to be woken for it.
+    /// `None`: somebody else was faster.
+    pub(crate) fn occupy(&self, seen: OwnerView, me: WorkerId) -> Option<Token> {
+        if !(seen.is_vacant() || seen.is_waking()) {
             return None;
         }
+        self.give(seen, me, 0)
+    }
+
+    /// Gives a lane that nobody holds to a spare that the caller has claimed. `None`: somebody
+    /// else was faster.
+    pub(crate) fn assign(&self, seen: OwnerView, spare: WorkerId) -> Option<Token> {
+        if !seen.is_vacant() {
+            return None;
+        }
+        self.give(seen, spare, WAKING)
+    }
+
+    /// Replaces the word of a lane that nobody runs.
+    fn give(&self, seen: OwnerView, worker: WorkerId, flag: u64) -> Option<Token> {
         let token = seen.vacant_token_for(worker);
-        // Relaxed: an exchange continues the release of the leaver, which `worker` acquires when
-        // it enters; the caller itself has done nothing to the queue.
+        // Relaxed: an exchange continues the release of the leaver, of the sleeper, or of who gave
+        // the lane to it; `worker` acquires that when it enters. The caller itself has done
+        // nothing to the queue.
         self.0
-            .compare_exchange(seen.0, token.0, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(seen.0, token.0 | flag, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
             .then_some(token)
     }
@@ -345,7 +382,7 @@ impl Owner {
 }
 
 impl OwnerView {
-    /// The token that [`Owner::occupy`] makes valid. Its epoch is a new one: a spare that looks
+    /// The token that [`Owner::assign`] makes valid. Its epoch is a new one: a spare that looks
     /// at its offer too early must not take the lane for lost.
     pub(crate) fn vacant_token_for(self, worker: WorkerId) -> Token {
         self.token_for(worker)

@@ -7,7 +7,9 @@
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::spin_hint;
 
-use super::{EPOCH_ONE, Mark, Owner, OwnerView, REVOKED, Refused, STEALING, Token, WorkerId};
+use super::{
+    EPOCH_ONE, Mark, Owner, OwnerView, REVOKED, Refused, STEALING, Token, WAKING, WorkerId,
+};
 use crate::proto::asym;
 
 /// Looks at a victim's mark before a take-over is refused as busy.
@@ -38,7 +40,7 @@ impl Owner {
         victim: &Mark,
         standing: impl FnOnce() -> Standing,
     ) -> Result<Revoked<'_>, Refused> {
-        if seen.is_revoked() || seen.is_parked() {
+        if seen.is_revoked() || seen.is_parked() || seen.is_waking() {
             return Err(Refused::Changed);
         }
         self.spoil(seen, victim, standing)
@@ -121,15 +123,24 @@ impl<'a> Revoked<'a> {
         self.lent.token_for(worker)
     }
 
-    /// Makes `worker` the owner; it must be the caller or claimed by it from the spares, and be
-    /// told with a Release that it acquires (else it may take the lane for lost). `None`: the
-    /// claim was lost, the lane is in good hands, and `worker` is still the caller's to put
-    /// back.
+    /// Makes `spare` the owner; it must be claimed by the caller from the spares, and be told with
+    /// a Release that it acquires (else it may take the lane for lost). `None`: the claim was
+    /// lost, the lane is in good hands, and `spare` is still the caller's to put back.
     #[must_use = "a claim can be lost; then the new worker is still the caller's"]
-    pub(crate) fn hand_over(self, worker: WorkerId) -> Option<Token> {
-        let token = self.next_token(worker);
+    pub(crate) fn hand_over(self, spare: WorkerId) -> Option<Token> {
+        let token = self.next_token(spare);
         // Release: the new owner's Acquire in `enter` sees the queue as the victim left it.
-        self.leave_with(token.0, Ordering::Release).then_some(token)
+        self.leave_with(token.0 | WAKING, Ordering::Release)
+            .then_some(token)
+    }
+
+    /// Makes the calling worker the owner. `None`: the claim was lost, the lane is in good hands.
+    #[must_use = "a claim can be lost"]
+    pub(crate) fn keep(self, me: WorkerId) -> Option<Token> {
+        let token = self.next_token(me);
+        // Relaxed: the caller's own `enter` comes after its look at the mark, or acquires what the
+        // victim released by declaring its block.
+        self.leave_with(token.0, Ordering::Relaxed).then_some(token)
     }
 
     /// Leaves the lane to whom it belonged. If that one declared a block, the caller must look

@@ -93,7 +93,7 @@ impl Pool {
     fn look(&self) -> bool {
         match self.offer.look(SPARE, |at| self.lanes[at as usize].view()) {
             Offer::None => return false,
-            Offer::Lane(0, token) if self.work(SPARE, token) => {}
+            Offer::Lane(0, token) if self.lanes[0].take_up(token) && self.work(SPARE, token) => {}
             Offer::Lane(..) | Offer::Lost => self.put_back(),
         }
         true
@@ -166,7 +166,7 @@ fn loom_spare_displaced_before_it_woke_goes_back() {
             |pool| pool.give(0) == Gift::Given,
             |pool| {
                 let claim = pool.claim(0, SPARE);
-                let token = claim.and_then(|claim| claim.hand_over(OTHER));
+                let token = claim.and_then(|claim| claim.keep(OTHER));
                 token.is_some_and(|token| pool.work(OTHER, token))
             },
             Pool::look,
@@ -177,6 +177,40 @@ fn loom_spare_displaced_before_it_woke_goes_back() {
             assert!(pool.backs() <= 1, "back on the stack twice");
             let ways = pool.worked() + pool.backs();
             assert_eq!(ways, 1 + usize::from(displaced), "it worked or went back");
+        },
+    );
+}
+
+/// Goal: a worker that is awake may have the lane of a spare that is not up yet; exactly one of
+/// the two gets it, and the spare goes back to the stack once if it does not. Method: a taker hands
+/// over, a sibling that finds the spare waking occupies the lane and withdraws the offer, the spare
+/// looks at any moment.
+#[test]
+fn loom_lane_of_a_waking_spare_goes_to_one() {
+    race::<Pool, bool, _>(
+        Pool::new,
+        [
+            |pool| pool.give(0) == Gift::Given,
+            |pool| {
+                let seen = pool.lanes[0].view();
+                let waking = seen.is_waking();
+                let token = waking.then(|| pool.lanes[0].occupy(seen, OTHER));
+                let Some(token) = token.flatten() else {
+                    return false;
+                };
+                if pool.offer.withdraw(0, seen.token()) {
+                    pool.put_back();
+                }
+                pool.work(OTHER, token)
+            },
+            Pool::look,
+        ],
+        |pool, [given, occupied, looked]| {
+            assert!(given, "nobody came in between");
+            let settled = looked || pool.look() || occupied;
+            assert!(settled, "the spare sleeps on a lane of its own");
+            assert_eq!(pool.backs(), usize::from(occupied), "back once, or not");
+            assert_eq!(pool.worked(), 1, "the lane went to one of them");
         },
     );
 }
@@ -226,7 +260,7 @@ fn loom_stale_look_does_not_consume_the_next_offer() {
                     mark.leave();
                 }
                 let claim = pool.claim(1, FIRST);
-                claim.and_then(|claim| claim.hand_over(OTHER));
+                claim.and_then(|claim| claim.keep(OTHER));
                 None
             },
             |pool| Some(pool.look()),

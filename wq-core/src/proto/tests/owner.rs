@@ -109,9 +109,14 @@ impl Lane {
         }
     }
 
-    /// One attempt at a take-over by `worker`.
+    /// One attempt at a take-over by `worker`, for itself.
     fn take_over(&self, worker: WorkerId) -> Option<Token> {
-        self.claim().ok()?.hand_over(worker)
+        self.claim().ok()?.keep(worker)
+    }
+
+    /// One attempt to give the lane to `SECOND`, which sleeps.
+    fn give(&self) -> Option<Token> {
+        self.claim().ok()?.hand_over(SECOND)
     }
 
     /// A take-over by `worker`, which then pushes once; how many items it pushed.
@@ -131,7 +136,10 @@ impl Lane {
     /// The worker that may have been told of its lane pushes once, if it finds itself owner.
     fn told_push(&self, hear: Ordering) -> Option<bool> {
         let epoch = self.assigned.load(hear);
-        (epoch != 0).then(|| self.section(SECOND, Token::new(epoch, SECOND)))
+        (epoch != 0).then(|| {
+            let token = Token::new(epoch, SECOND);
+            self.owner.take_up(token) && self.section(SECOND, token)
+        })
     }
 
     /// What came in so far, counted once all threads have ended.
@@ -154,7 +162,7 @@ fn loom_takeover_excludes_the_old_owner() {
                 2
             },
             |lane| {
-                lane.tell(lane.take_over(SECOND), Ordering::Relaxed);
+                lane.tell(lane.give(), Ordering::Relaxed);
                 0
             },
             |lane| usize::from(lane.told_push(Ordering::Relaxed) == Some(true)),
@@ -174,7 +182,7 @@ fn loom_successor_finds_itself_owner() {
         Lane::held,
         [
             |lane| lane.push(),
-            |lane| lane.tell(lane.take_over(SECOND), Ordering::Release),
+            |lane| lane.tell(lane.give(), Ordering::Release),
             |lane| assert_ne!(lane.told_push(Ordering::Acquire), Some(false)),
         ],
         |_, _| (),
@@ -226,7 +234,7 @@ fn loom_woken_owner_passes_a_taker_that_looked() {
             },
             |lane| {
                 let claim = lane.claim_as(|| lane.look());
-                let token = claim.ok().and_then(|claim| claim.hand_over(SECOND));
+                let token = claim.ok().and_then(|claim| claim.keep(SECOND));
                 usize::from(token.is_some_and(|token| lane.section(SECOND, token)))
             },
         ],
@@ -287,7 +295,7 @@ fn loom_vacant_lane_shows_its_last_section() {
                 1
             },
             |lane| {
-                let token = lane.owner.occupy(lane.owner.view(), SECOND);
+                let token = lane.owner.assign(lane.owner.view(), SECOND);
                 lane.tell(token, Ordering::Relaxed);
                 0
             },
@@ -377,7 +385,7 @@ fn monitor_takes(lane: &Lane) -> usize {
     } else {
         lane.owner.revoke(seen, mark, || Standing::Unknown)
     };
-    let Some(token) = claim.ok().and_then(|claim| claim.hand_over(THIRD)) else {
+    let Some(token) = claim.ok().and_then(|claim| claim.keep(THIRD)) else {
         return 0;
     };
     assert!(lane.section(THIRD, token), "the monitor's worker holds it");
@@ -435,7 +443,7 @@ fn claim_blocked(lane: &Lane, seen: OwnerView) -> Option<Revoked<'_>> {
 /// Takes a lane whose block was seen declared; how many items were pushed.
 fn take_blocked(lane: &Lane, seen: OwnerView) -> usize {
     let claim = claim_blocked(lane, seen);
-    let Some(token) = claim.and_then(|claim| claim.hand_over(SECOND)) else {
+    let Some(token) = claim.and_then(|claim| claim.keep(SECOND)) else {
         return 0;
     };
     assert!(lane.section(SECOND, token), "the successor holds the lane");

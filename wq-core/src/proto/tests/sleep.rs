@@ -87,14 +87,13 @@ impl Lane {
             if !self.owner.announce_park(self.token) {
                 continue;
             }
-            if self.has_work() {
-                // If it fails, the wake-up finds an owner that is awake.
-                let _ = self.owner.cancel_park(self.token);
+            if self.has_work() && self.owner.cancel_park(self.token) {
                 continue;
             }
             while self.owner.still_parked(self.token) {
                 self.parker.park(None);
             }
+            assert!(self.owner.take_up(self.token), "nobody takes the lane");
         }
     }
 
@@ -106,6 +105,7 @@ impl Lane {
                 self.serve(FIRST, self.token);
             } else if !self.owner.vacate(self.token) {
                 // Woken: the lane is still held.
+                assert!(self.owner.take_up(self.token), "nobody takes the lane");
                 self.serve(FIRST, self.token);
             } else {
                 // The pusher may have come too early to find the lane vacant.
@@ -171,6 +171,53 @@ fn loom_leaving_owner_leaves_nothing_behind() {
     );
 }
 
+/// Goal: a worker that is awake may have the lane of an owner that was woken and is not up yet; it
+/// sees the owner's sections, and each item is served once. Method: the owner works, sleeps, and
+/// works again if it still has the lane; a pusher brings an item and claims the wake-up; a sibling
+/// that finds the owner waking serves in its place.
+#[test]
+fn loom_lane_of_a_waking_owner_goes_to_one() {
+    race::<Lane, Option<usize>, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.serve(FIRST, lane.token);
+                let announced = lane.owner.announce_park(lane.token);
+                assert!(announced, "nobody is at the word");
+                if lane.has_work() && lane.owner.cancel_park(lane.token) {
+                    return lane.serve(FIRST, lane.token);
+                }
+                // The wake-up may come at any time, or from nobody.
+                if lane.owner.still_parked(lane.token) || !lane.owner.take_up(lane.token) {
+                    return None;
+                }
+                lane.serve(FIRST, lane.token)
+            },
+            |lane| {
+                lane.post_and_kick();
+                None
+            },
+            |lane| {
+                let seen = lane.owner.view();
+                if !seen.is_waking() {
+                    return None;
+                }
+                let token = lane.owner.occupy(seen, SECOND)?;
+                Some(lane.serve(SECOND, token).expect("just occupied"))
+            },
+        ],
+        |lane, [first, _, second]| {
+            if first.is_none() && second.is_none() {
+                let left = lane.owner.view();
+                let asleep = left.is_parked() || left.is_waking();
+                assert!(asleep || lane.done.read(|done| *done) == 1, "left behind");
+                return;
+            }
+            assert_eq!(lane.done.read(|done| *done), 1, "served once");
+        },
+    );
+}
+
 /// Goal: work that comes while the owner blocks is served, without the victim's help once the
 /// block is declared and looked over. Method: the owner works, declares, looks, then blocks for
 /// ever; a pusher that sees the declaration takes the lane over.
@@ -192,7 +239,7 @@ fn loom_declared_block_strands_no_item() {
                 if !lane.owner.notice().is_blocking() {
                     return;
                 }
-                let token = lane.claim().and_then(|claim| claim.hand_over(SECOND));
+                let token = lane.claim().and_then(|claim| claim.keep(SECOND));
                 if let Some(token) = token {
                     lane.serve(SECOND, token).expect("just handed over");
                 }

@@ -187,14 +187,8 @@ impl Book {
             let coming = pool.wanted.load(Ordering::Relaxed);
             // A taker that was stopped has claimed the spare and handed it a lane; that worker
             // sees to the reserve as its first act.
-            let starting = pool.lanes().iter().map(|lane| lane.view()).any(|view| {
-                !view.is_vacant()
-                    && current
-                        .system
-                        .worker(view.worker())
-                        .waits
-                        .load(Ordering::Relaxed)
-            });
+            let mut views = pool.lanes().iter().map(|lane| lane.view());
+            let starting = views.any(|view| view.is_waking());
             policy::may_start_working(load) || load.managing || coming > 0 || starting
         });
         if !covered {
