@@ -33,6 +33,10 @@ pub(crate) struct Current {
     meta: Cell<Option<NonNull<Meta>>>,
     /// How that item ended, if it has.
     ended: Cell<Option<EndKind>>,
+    /// Whether its present poll asked that others go first.
+    yields: Cell<bool>,
+    /// Items that it has run, to do what is due every so often.
+    items: Cell<u32>,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
 }
@@ -53,6 +57,8 @@ impl Current {
             item: Cell::new(None),
             meta: Cell::new(None),
             ended: Cell::new(None),
+            yields: Cell::new(false),
+            items: Cell::new(0),
             blocking_depth: Cell::new(0),
         }
     }
@@ -119,6 +125,25 @@ impl Current {
         self.item.set(Some(queue));
         self.meta.set(Some(NonNull::from(meta)));
         self.ended.set(None);
+        self.yields.set(false);
+    }
+
+    /// The item asks that others go first; what wakes it during this poll is no more than that.
+    pub(crate) fn note_yield(&self) {
+        self.yields.set(true);
+    }
+
+    /// Whether the item asked that others go first.
+    pub(crate) fn item_yields(&self) -> bool {
+        self.yields.get()
+    }
+
+    /// Counts the items that this worker runs, whatever lanes they come from.
+    #[inline(always)]
+    pub(crate) fn count_item(&self) -> u32 {
+        let items = self.items.get().wrapping_add(1);
+        self.items.set(items);
+        items
     }
 
     /// The item ends: its future and what it captured are gone.

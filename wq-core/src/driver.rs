@@ -46,6 +46,16 @@ where
     })
 }
 
+/// The future that is polled on this thread is about to wake itself so that others go first.
+#[inline]
+pub fn note_yield() {
+    Current::with(|current| {
+        if let Some(current) = current {
+            current.note_yield();
+        }
+    });
+}
+
 /// The queue of the item that runs on this thread, else the current System's default queue.
 pub fn current_queue() -> Queue {
     let here = Current::with(|current| {

@@ -59,6 +59,23 @@ pub(crate) struct LaneWatch {
     pub(crate) wasted: AtomicU32,
     /// Mean cost of an item, ns.
     pub(crate) cost_ns: AtomicU64,
+    /// The owner's count of items at the first look of a sibling that found it so.
+    item: AtomicU64,
+    /// When that look was, ns.
+    item_since_ns: AtomicU64,
+}
+
+impl LaneWatch {
+    /// A sibling's look: for how long the lane is known to run the same item, ns.
+    pub(crate) fn item_lasts_ns(&self, starts: u64, now_ns: u64) -> u64 {
+        // Relaxed: hints; siblings that look at once may shorten the time, or take it from an
+        // earlier owner's item with the same number, which costs a hand-over.
+        if self.item.load(Ordering::Relaxed) != starts {
+            self.item.store(starts, Ordering::Relaxed);
+            self.item_since_ns.store(now_ns, Ordering::Relaxed);
+        }
+        now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed))
+    }
 }
 
 /// A lane.
@@ -99,6 +116,8 @@ impl Lane {
                 grace_ns: AtomicU64::new(0),
                 wasted: AtomicU32::new(0),
                 cost_ns: AtomicU64::new(0),
+                item: AtomicU64::new(0),
+                item_since_ns: AtomicU64::new(0),
             },
         }
     }

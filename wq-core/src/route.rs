@@ -162,13 +162,20 @@ pub(crate) fn start(q: &QueueInner, current: Option<&Current>, entry: Entry) {
     }
 }
 
-/// A run was woken (or yielded): brings it back to its pool. Called by wakers, on any thread.
-pub(crate) fn resume(entry: Entry, yielded: bool) {
+/// A run was woken, perhaps while it ran: brings it back to its pool. Called by wakers, on any
+/// thread, or after the run by the worker that ran it.
+pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
     let queue = entry.meta().queue;
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
-        let place = if yielded { Place::Yielded } else { Place::Slot };
+        let place = match current {
+            _ if !while_it_ran => Place::Slot,
+            Some(current) if current.item_yields() => Place::Yielded,
+            // A timer or another thread was fast, or the item polls itself: not the slot, which
+            // it would keep, but no reason to go behind all that is new either.
+            _ => Place::Resume,
+        };
         let entry = match push_here(q, local, entry, place) {
             Ok(()) => return,
             Err(entry) => entry,

@@ -166,7 +166,6 @@ fn hold(current: &Current, slot: usize, token: Token) {
     };
     current.pool.note_used(slot);
     let mut ended: Option<Ended> = None;
-    let mut items = 0u32;
     let mut spin = Spin::new();
     loop {
         if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
@@ -180,8 +179,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
                     current.system.watch(lane);
                 }
                 ended = execute(current, lane, entry);
-                items = items.wrapping_add(1);
-                if items % SAMPLE_EVERY == 0 {
+                // A worker whose items block holds a lane for one or two of them.
+                if current.count_item() % SAMPLE_EVERY == 0 {
                     sample(current, lane, holder);
                 }
             }

@@ -54,6 +54,10 @@ const WASTED_IN_A_ROW: u32 = 8;
 /// First and largest grace, ns.
 const GRACE_NS: (u64, u64) = (50_000, 1_000_000);
 
+/// A sibling takes an unbound lane with waiting work from an owner that is known to be at the same
+/// item for so long, ns.
+const STANDS_STILL_NS: u64 = 500_000;
+
 impl SystemInner {
     /// Looks at one lane and does what has to be done. `now_ns` and `blocked_since_ns` let the
     /// caller wait out the lane's grace; 0 for no earlier look.
@@ -224,20 +228,51 @@ impl SystemInner {
         }
         let victim = self.worker(seen.worker());
         let starts = victim.starts();
-        // Relaxed: a tuning value.
-        let patient = lane.watch.grace_ns.load(Ordering::Relaxed) > 0;
-        if !seen.is_blocking() && (patient || !victim.look().is_blocked()) {
-            return None;
-        }
+        let sensor = self.verdict(pool, lane, seen, victim)?;
         if lane.view() != seen || victim.starts() != starts {
             return None;
         }
-        self.seize(lane, seen, victim, me)
+        self.seize(lane, seen, victim, me, sensor)
     }
 
-    /// Takes a lane from a sleeping worker for the calling one.
-    fn seize(&self, lane: &Lane, seen: OwnerView, victim: &Worker, me: &Worker) -> Option<Token> {
-        let standing = || standing_of(victim, Sensor::Sibling);
+    /// Why a sibling should take the lane of `victim`, if it should.
+    fn verdict(
+        &self,
+        pool: &Pool,
+        lane: &Lane,
+        seen: OwnerView,
+        victim: &Worker,
+    ) -> Option<Sensor> {
+        if seen.is_blocking() {
+            return Some(Sensor::Marked);
+        }
+        match victim.look() {
+            // Relaxed: a tuning value.
+            ThreadState::Blocked | ThreadState::Asleep => {
+                (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Sensor::Sibling)
+            }
+            // It burns CPU, or waits for one among many: either way it does not get to what waits,
+            // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
+            ThreadState::Running if !pool.is_percpu() => {
+                let lasts = lane
+                    .watch
+                    .item_lasts_ns(victim.starts(), os::monotonic_ns());
+                (lasts > STANDS_STILL_NS).then_some(Sensor::Hog)
+            }
+            ThreadState::Running | ThreadState::Unknown => None,
+        }
+    }
+
+    /// Takes a lane from the one who holds it for the calling worker.
+    fn seize(
+        &self,
+        lane: &Lane,
+        seen: OwnerView,
+        victim: &Worker,
+        me: &Worker,
+        sensor: Sensor,
+    ) -> Option<Token> {
+        let standing = || standing_of(victim, sensor);
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
                 // Relaxed: a statistic. Before the change of hands, as in `take_over`.
@@ -246,7 +281,7 @@ impl SystemInner {
                     .store(os::monotonic_ns(), Ordering::Relaxed);
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
-                self.stats.note_hand_over(Sensor::Sibling);
+                self.stats.note_hand_over(sensor);
                 Some(token)
             }
             Err(refused) => {

@@ -1,5 +1,6 @@
 //! More timelines, derived from the kernel's rules: order, coalescing, limits, flush, priority.
 
+use std::future::Future as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -43,6 +44,33 @@ fn percpu(sim: &Sim) -> Workqueue {
 fn wait_until(sim: &Sim, at: u64) {
     let now = Duration::from_nanos(sim.here.now_ns());
     sleep(ms(at).checked_sub(now).expect("moments come in order"));
+}
+
+/// A run that a timer wakes while it still runs was woken: it does not go behind all that is new, as
+/// one that yields does.
+#[test]
+fn woken_while_running_is_no_yield() {
+    on_one_cpu(|sim| {
+        let queue = percpu(sim);
+        let trace = sim.trace.clone();
+        let mut alarm = Box::pin(delay(ms(1)));
+        let mut rung = false;
+        drop(queue.spawn(std::future::poll_fn(move |cx| {
+            trace.mark("w", if rung { 'e' } else { 'r' });
+            if rung {
+                return Poll::Ready(());
+            }
+            rung = true;
+            assert!(alarm.as_mut().poll(cx).is_pending(), "it rings later");
+            burn(ms(5));
+            Poll::Pending
+        })));
+        for name in ["a", "b"] {
+            drop(queue.spawn_fn(burner(&sim.trace, name, ms(5))));
+        }
+        queue.flush().wait().expect("all end");
+        assert_eq!(sim.trace.rows(), ["a r5 e10", "b r10 e15", "w r0 e5"]);
+    });
 }
 
 /// T5: no poll of an item of an ordered queue before the one ahead is ready.
