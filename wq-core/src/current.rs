@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::entry::Meta;
 use crate::lane::{Holder, Lane};
@@ -35,6 +36,9 @@ pub(crate) struct Current {
     ended: Cell<Option<EndKind>>,
     /// Whether its present poll asked that others go first.
     yields: Cell<bool>,
+    /// It is counted among those that its pool expects: made and not up yet, or on its way back
+    /// from an item whose slot another one has already.
+    expected: Cell<bool>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// Blocking sections that the item is inside.
@@ -47,7 +51,7 @@ thread_local! {
 }
 
 impl Current {
-    /// A worker without lane and item.
+    /// A worker without lane and item, which its pool expects.
     pub(crate) fn new(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) -> Current {
         Current {
             system,
@@ -58,6 +62,7 @@ impl Current {
             meta: Cell::new(None),
             ended: Cell::new(None),
             yields: Cell::new(false),
+            expected: Cell::new(true),
             items: Cell::new(0),
             blocking_depth: Cell::new(0),
         }
@@ -102,6 +107,23 @@ impl Current {
     /// The worker got a lane, or knows that it lost the one it had.
     pub(crate) fn set_lane(&self, lane: Option<(usize, Token)>) {
         self.lane.set(lane);
+    }
+
+    /// Its item gives its slot to another one that may block, too: if the lane is lost this worker
+    /// comes back as a spare, and none has to be made in its place.
+    pub(crate) fn note_slot_passed_on(&self, lane: &Lane) {
+        if lane.view().worker() != self.worker.id && !self.expected.replace(true) {
+            // Relaxed: a count for policy.
+            self.pool.wanted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It has come back: is a spare, or has a lane.
+    pub(crate) fn note_arrival(&self) {
+        if self.expected.replace(false) {
+            // Relaxed: as above.
+            self.pool.wanted.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The queue of the item that runs here.

@@ -22,7 +22,7 @@ pub(crate) struct Load {
     pub(crate) nr_idle: u32,
     /// All workers of the pool.
     pub(crate) nr_workers: u32,
-    /// A worker is being created.
+    /// A worker is being created, or about to come back.
     pub(crate) managing: bool,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Pool {
     pub(crate) nr_workers: AtomicU32,
     /// Spare workers.
     pub(crate) nr_idle: AtomicU32,
-    /// Workers that were asked for and are not up yet.
+    /// Workers that are about to be spares: made and not up yet, or on their way back.
     pub(crate) wanted: AtomicU32,
     /// The maker has this pool on its list.
     pub(crate) managing: AtomicBool,
@@ -165,7 +165,8 @@ impl Pool {
             nr_running,
             nr_idle: self.nr_idle.load(Ordering::Relaxed),
             nr_workers: self.nr_workers.load(Ordering::Relaxed),
-            managing: self.managing.load(Ordering::Relaxed),
+            managing: self.managing.load(Ordering::Relaxed)
+                || self.wanted.load(Ordering::Relaxed) > 0,
         }
     }
 

@@ -33,8 +33,6 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
     set_up(&system, &pool);
     Current::new(system, pool, worker).enter(|current| {
         become_spare(current);
-        // Relaxed: a count for policy. Spare first: who is counted in neither is made twice.
-        current.pool.wanted.fetch_sub(1, Ordering::Relaxed);
         // Whoever asked for this worker had none for a lane that stands still.
         look_around(current);
         while let Some(lane) = wait_for_lane(current) {
@@ -82,6 +80,9 @@ fn hold_one_after_the_other(current: &Current, lane: (usize, Token)) {
             return;
         }
         next = current.system.pick_up(&current.pool, &current.worker);
+        if next.is_some() {
+            current.note_arrival();
+        }
     }
 }
 
@@ -97,6 +98,8 @@ fn look_around(current: &Current) {
 /// Goes to the top of the pool's spares.
 fn become_spare(current: &Current) {
     current.system.put_back(&current.pool, &current.worker);
+    // Spare first: who is counted in neither is made twice.
+    current.note_arrival();
 }
 
 /// Sleeps until there is a lane for this worker; `None`: it is not needed any more.
@@ -169,6 +172,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
     let mut spin = Spin::new();
     loop {
         if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
+            current.note_slot_passed_on(lane);
             let queue = next.meta().queue;
             route::start(queue.get(), Some(current), next);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::lane::Lane;
 use crate::pool::{MAX_POOL_WORKERS, Pool};
 use crate::run;
 use crate::sense::Sensor;
@@ -74,12 +75,13 @@ fn round(system: &Arc<SystemInner>) -> Round {
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
-    let stalled = pool
-        .lanes()
-        .iter()
-        .filter(|lane| lane.has_work() && !lane.view().is_running());
-    let needed = stalled.count() as u32 + 1;
-    // Relaxed: policy counts; this thread alone raises `nr_workers` and `wanted`.
+    let stalled = |lane: &&Lane| {
+        let view = lane.view();
+        // A parked owner has been woken, or will be.
+        lane.has_work() && !view.is_running() && !view.is_parked()
+    };
+    let needed = pool.lanes().iter().filter(stalled).count() as u32 + 1;
+    // Relaxed: policy counts; this thread alone raises `nr_workers`.
     let coming = || pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
     let mut made = 0;
     while coming() < needed && made < needed {
