@@ -182,7 +182,7 @@ impl SystemInner {
         done
     }
 
-    /// A worker that has just lost its lane, and has a CPU, looks for one that waits for a runner:
+    /// A worker that has lost its lane, and has a CPU, looks for one that waits for a runner:
     /// it goes on itself rather than wake another (the kernel: a worker whose pool has work and no
     /// other runner keeps working).
     pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker) -> Option<(usize, Token)> {

@@ -1,9 +1,9 @@
 //! The idle spotter of a CPU: runs when the CPU has nothing else, which is when a worker sleeps.
 //!
 //! Pinned, at idle priority, runnable only while work waits behind a running item. It confirms
-//! that the worker sleeps and gives the lane to a spare. It takes no lock and no memory, since
-//! it may be stopped for long at any instruction; whatever it leaves undone, the next kick or
-//! the monitor does.
+//! that the worker sleeps and gives the lane to a spare. It waits for no lock and takes no memory,
+//! since it may be stopped for long at any instruction; whatever it leaves undone, the next kick
+//! or the monitor does.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -46,8 +46,8 @@ fn wait_until(sim: &Sim, at: u64) {
     sleep(ms(at).checked_sub(now).expect("moments come in order"));
 }
 
-/// A run that a timer wakes while it still runs was woken: it does not go behind all that is new, as
-/// one that yields does.
+/// A run that a timer wakes while it still runs was woken: it does not go behind all that is new,
+/// as one that yields does.
 #[test]
 fn woken_while_running_is_no_yield() {
     on_one_cpu(|sim| {
