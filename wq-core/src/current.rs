@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use crate::entry::Meta;
 use crate::lane::{Holder, Lane};
+use crate::os;
 use crate::pool::Pool;
 use crate::proto::owner::Token;
 use crate::queue::{EndKind, QueueRef};
@@ -39,11 +40,16 @@ pub(crate) struct Current {
     /// It is counted among those that its pool expects: made and not up yet, or on its way back
     /// from an item whose slot another one has already.
     expected: Cell<bool>,
+    /// When the present poll of an item that is known to burn CPU began, ns; 0 for others.
+    hog_since_ns: Cell<u64>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
 }
+
+/// A poll of a known CPU burner that is shorter than this speaks for it, ns.
+const BURNS_NS: u64 = 1_000_000;
 
 thread_local! {
     /// The worker that this thread is, null for others.
@@ -63,6 +69,7 @@ impl Current {
             ended: Cell::new(None),
             yields: Cell::new(false),
             expected: Cell::new(true),
+            hog_since_ns: Cell::new(0),
             items: Cell::new(0),
             blocking_depth: Cell::new(0),
         }
@@ -112,7 +119,7 @@ impl Current {
     /// Its item gives its slot to another one that may block, too: if the lane is lost this worker
     /// comes back as a spare, and none has to be made in its place.
     pub(crate) fn note_slot_passed_on(&self, lane: &Lane) {
-        if lane.view().worker() != self.worker.id && !self.expected.replace(true) {
+        if !self.is_named_by(lane) && !self.expected.replace(true) {
             // Relaxed: a count for policy.
             self.pool.wanted.fetch_add(1, Ordering::Relaxed);
         }
@@ -148,6 +155,40 @@ impl Current {
         self.meta.set(Some(NonNull::from(meta)));
         self.ended.set(None);
         self.yields.set(false);
+    }
+
+    /// A poll of an item that is known to burn CPU begins (ns), or has ended (0).
+    pub(crate) fn set_hog_since(&self, now_ns: u64) {
+        self.hog_since_ns.set(now_ns);
+    }
+
+    /// The item suspends: keeps in mind, or forgets in time, that it burns CPU.
+    #[inline]
+    pub(crate) fn note_suspension(&self, meta: &Meta) {
+        let since = self.hog_since_ns.get();
+        if since != 0 {
+            meta.note_burning(os::monotonic_ns().saturating_sub(since) > BURNS_NS);
+        } else if self.worker.is_hog() {
+            self.note_hog(meta);
+        }
+    }
+
+    /// Somebody wanted the lane because the item burns CPU; did it get it?
+    #[cold]
+    fn note_hog(&self, meta: &Meta) {
+        let lost = self
+            .holding()
+            .is_some_and(|(lane, _)| !self.is_named_by(lane));
+        if lost {
+            meta.note_burning(true);
+        } else {
+            self.worker.forget_hog();
+        }
+    }
+
+    /// Whether the lane is this worker's, as of now.
+    fn is_named_by(&self, lane: &Lane) -> bool {
+        lane.view().worker() == self.worker.id
     }
 
     /// The item asks that others go first; what wakes it during this poll is no more than that.

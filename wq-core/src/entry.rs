@@ -22,6 +22,12 @@ const STARTED: u8 = 1;
 const REJECTED: u8 = 2;
 /// The item waits for a slot of its queue. While this is set the item is in flight.
 const WAITING: u8 = 4;
+/// The item yielded: it goes behind what waits, wherever it is brought.
+const YIELDED: u8 = 8;
+/// How many more polls the item is taken for one that burns CPU; 0 for others.
+const HOG: u8 = 0xf0;
+/// One such poll.
+const HOG_ONE: u8 = 0x10;
 
 /// What each task carries beside its future: 32 bytes.
 pub(crate) struct Meta {
@@ -87,11 +93,37 @@ impl Meta {
         self.flags.load(Ordering::Relaxed) & STARTED != 0
     }
 
-    /// Notes that the item is about to be polled, on lane `lane`.
+    /// Notes that the item is about to be polled, on lane `lane`. Whether it is known to burn CPU.
     #[inline]
-    pub(crate) fn set_started(&self, lane: u16) {
-        self.flags.store(STARTED, Ordering::Relaxed);
+    pub(crate) fn set_started(&self, lane: u16) -> bool {
+        let hog = self.flags.load(Ordering::Relaxed) & HOG;
+        self.flags.store(STARTED | hog, Ordering::Relaxed);
         self.lane.store(lane, Ordering::Relaxed);
+        hog != 0
+    }
+
+    /// Notes whether the item's present poll burnt CPU. Whoever polls it, before the poll ends.
+    #[cold]
+    pub(crate) fn note_burning(&self, burnt: bool) {
+        let flags = self.flags.load(Ordering::Relaxed);
+        let hog = if burnt {
+            HOG
+        } else {
+            (flags & HOG).saturating_sub(HOG_ONE)
+        };
+        self.flags.store(flags & !HOG | hog, Ordering::Relaxed);
+    }
+
+    /// Notes that the item yielded, until it is polled again.
+    pub(crate) fn set_yielded(&self) {
+        let flags = self.flags.load(Ordering::Relaxed);
+        self.flags.store(flags | YIELDED, Ordering::Relaxed);
+    }
+
+    /// Whether the item yielded.
+    #[inline]
+    pub(crate) fn is_yielded(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & YIELDED != 0
     }
 
     /// Notes that the queue refused the item.

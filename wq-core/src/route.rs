@@ -180,6 +180,9 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
             Ok(()) => return,
             Err(entry) => entry,
         };
+        if place == Place::Yielded {
+            entry.meta().set_yielded();
+        }
         if local.is_some() {
             push_remote(q.system.get(), q, entry, false);
         } else {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::block::blocking;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::lane::{Advance, Holder, Lane};
@@ -216,14 +217,27 @@ fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let (queue, colour) = (meta.queue, meta.colour());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
     let home = lane.index;
-    meta.set_started(home as u16);
+    let burns = meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item();
-    // True only tells that it was woken meanwhile, which `schedule` knew.
-    let _ = entry.0.run();
+    if burns {
+        run_hog(current, entry);
+    } else {
+        // True only tells that it was woken meanwhile, which `schedule` knew.
+        let _ = entry.0.run();
+    }
     current.worker.end_item();
     let kind = current.clear_item()?;
     Some(Ended::new(queue, colour, home, kind))
+}
+
+/// Polls an item that burnt CPU lately: the lane is free for others from the beginning, as for a
+/// declared block (the kernel: `WORKER_CPU_INTENSIVE`).
+#[cold]
+fn run_hog(current: &Current, entry: Entry) {
+    current.set_hog_since(os::monotonic_ns());
+    let _ = blocking(|| entry.0.run());
+    current.set_hog_since(0);
 }
 
 /// Tells those who waited for the item that was counted last.

@@ -154,11 +154,7 @@ impl SystemInner {
                 let token = revoked.next_token(spare);
                 let slot = pool.slot_of(lane) as u32;
                 worker.assignment.offer(slot, token);
-                // Before the change of hands: a victim that returns at once reads it.
-                // Relaxed: a statistic.
-                victim
-                    .displaced_ns
-                    .store(os::monotonic_ns(), Ordering::Relaxed);
+                victim.note_displaced(sensor == Sensor::Hog);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -275,10 +271,7 @@ impl SystemInner {
         let standing = || standing_of(victim, sensor);
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
-                // Relaxed: a statistic. Before the change of hands, as in `take_over`.
-                victim
-                    .displaced_ns
-                    .store(os::monotonic_ns(), Ordering::Relaxed);
+                victim.note_displaced(sensor == Sensor::Hog);
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
                 self.stats.note_hand_over(sensor);
@@ -362,7 +355,7 @@ impl SystemInner {
     /// A worker whose lane was taken has come to its item's end: was the hand-over worth it?
     pub(crate) fn note_return(&self, lane: &Lane, worker: &Worker) {
         // Relaxed throughout: tuning values.
-        let displaced = worker.displaced_ns.swap(0, Ordering::Relaxed);
+        let displaced = worker.take_displaced_ns();
         if displaced == 0 {
             return;
         }

@@ -163,6 +163,7 @@ fn suspend(cx: &Context<'_>) -> bool {
                 return true;
             }
         }
+        current.note_suspension(meta);
         current.system.is_dropping()
     })
 }

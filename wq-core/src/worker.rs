@@ -44,7 +44,9 @@ pub(crate) struct Worker {
     /// holder may be a spotter that does not get a CPU.
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
-    pub(crate) displaced_ns: AtomicU64,
+    displaced_ns: AtomicU64,
+    /// It was taken because the item burns CPU.
+    hog: AtomicBool,
     /// The name of its thread.
     name: Mutex<String>,
 }
@@ -65,6 +67,7 @@ impl Worker {
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
+            hog: AtomicBool::new(false),
             name: Mutex::new(String::new()),
         }
     }
@@ -104,6 +107,35 @@ impl Worker {
             // It may run user code already.
             let _ = os::set_affinity(tid, wide);
         }
+    }
+
+    /// Its lane is about to be taken from it. Before the change of hands: a victim that returns at
+    /// once reads it.
+    pub(crate) fn note_displaced(&self, as_hog: bool) {
+        // Relaxed: statistics and a hint.
+        self.hog.store(as_hog, Ordering::Relaxed);
+        self.displaced_ns
+            .store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// The worker knows that its lane was taken: when, ns; 0 if it has never been since.
+    pub(crate) fn take_displaced_ns(&self) -> u64 {
+        self.forget_hog();
+        // Relaxed: as above.
+        self.displaced_ns.swap(0, Ordering::Relaxed)
+    }
+
+    /// Its present item is no burner, or is over.
+    pub(crate) fn forget_hog(&self) {
+        // Relaxed: as above.
+        self.hog.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether its lane was taken because its present item burns CPU.
+    #[inline]
+    pub(crate) fn is_hog(&self) -> bool {
+        // Relaxed: as above.
+        self.hog.load(Ordering::Relaxed)
     }
 
     /// The thread of this record is the calling one.

@@ -109,10 +109,10 @@ impl LaneQueue {
     /// Sorts what came through the inbox: woken runs before new starts.
     fn take_in(&mut self, inbox: &Inbox) {
         for entry in inbox.take_all::<Entry>() {
-            let place = if entry.meta().is_started() {
-                Place::Resume
-            } else {
-                Place::Worklist
+            let place = match entry.meta() {
+                meta if meta.is_yielded() => Place::Yielded,
+                meta if meta.is_started() => Place::Resume,
+                _ => Place::Worklist,
             };
             self.push(entry, place);
         }
