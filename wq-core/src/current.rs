@@ -162,28 +162,25 @@ impl Current {
         self.hog_since_ns.set(now_ns);
     }
 
-    /// The item suspends: keeps in mind, or forgets in time, that it burns CPU.
-    #[inline]
-    pub(crate) fn note_suspension(&self, meta: &Meta) {
-        let since = self.hog_since_ns.get();
-        if since != 0 {
-            meta.note_burning(os::monotonic_ns().saturating_sub(since) > BURNS_NS);
-        } else if self.worker.is_hog() {
-            self.note_hog(meta);
-        }
+    /// Whether there is anything to be said about the CPU time of the present poll.
+    #[inline(always)]
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.hog_since_ns.get() != 0 || self.worker.is_hog()
     }
 
-    /// Somebody wanted the lane because the item burns CPU; did it get it?
-    #[cold]
-    fn note_hog(&self, meta: &Meta) {
-        let lost = self
-            .holding()
-            .is_some_and(|(lane, _)| !self.is_named_by(lane));
-        if lost {
-            meta.note_burning(true);
-        } else {
-            self.worker.forget_hog();
+    /// Whether the present poll burnt CPU, if that can be told.
+    pub(crate) fn verdict(&self) -> Option<bool> {
+        let since = self.hog_since_ns.get();
+        if since != 0 {
+            return Some(os::monotonic_ns().saturating_sub(since) > BURNS_NS);
         }
+        // Somebody wanted the lane because of that; did it get it?
+        let (lane, _) = self.holding()?;
+        if self.is_named_by(lane) {
+            self.worker.forget_hog();
+            return None;
+        }
+        Some(true)
     }
 
     /// Whether the lane is this worker's, as of now.

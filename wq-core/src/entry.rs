@@ -60,14 +60,15 @@ const _: fn() = || {
 };
 
 impl Meta {
-    /// Metadata of an item for `queue` that will first run on lane `lane`.
-    pub(crate) fn new(queue: QueueRef, lane: u16) -> Meta {
+    /// Metadata of an item for `queue` that will first run on lane `lane`, of a kind that is known
+    /// to burn CPU or not.
+    pub(crate) fn new(queue: QueueRef, lane: u16, burns: bool) -> Meta {
         Meta {
             link: AtomicPtr::new(std::ptr::null_mut()),
             queue,
             abort: AbortWord::new(),
             colour: AtomicU8::new(0),
-            flags: AtomicU8::new(0),
+            flags: AtomicU8::new(if burns { HOG_ONE } else { 0 }),
             lane: AtomicU16::new(lane),
         }
     }
@@ -138,13 +139,15 @@ impl Meta {
 
     /// Notes that the item is about to wait for a slot.
     pub(crate) fn set_waiting(&self) {
-        self.flags.store(WAITING, Ordering::Relaxed);
+        let flags = self.flags.load(Ordering::Relaxed);
+        self.flags.store(flags | WAITING, Ordering::Relaxed);
     }
 
     /// Notes that the item waits no more, if it did. It has never run.
     pub(crate) fn clear_waiting(&self) {
-        if self.is_waiting() {
-            self.flags.store(0, Ordering::Relaxed);
+        let flags = self.flags.load(Ordering::Relaxed);
+        if flags & WAITING != 0 {
+            self.flags.store(flags & !WAITING, Ordering::Relaxed);
         }
     }
 

@@ -50,6 +50,8 @@ pub mod driver;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
+mod hogs;
+#[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
 mod list;

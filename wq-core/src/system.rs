@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::hogs::Hogs;
 use crate::lane::Lane;
 use crate::pool::Pool;
 use crate::proto::arm::Armed;
@@ -101,6 +102,8 @@ pub(crate) struct SystemInner {
     pub(crate) own: OnceLock<OwnQueues>,
     /// Delays.
     pub(crate) timers: Arc<Timers>,
+    /// Kinds of items that burnt CPU lately.
+    pub(crate) hogs: Hogs,
     /// One of the phases above; only rises.
     phase: AtomicU8,
     /// Where the thread maker sleeps.

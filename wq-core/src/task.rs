@@ -18,6 +18,7 @@ use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
 
 use crate::current::Current;
 use crate::entry::{Entry, Meta};
+use crate::hogs::Kind;
 use crate::queue::{EndKind, QueueRef};
 use crate::{registry, route};
 
@@ -96,7 +97,7 @@ impl<F: Future> Item<F> {
     }
 }
 
-impl<F: Future> Future for Item<F> {
+impl<F: Future + 'static> Future for Item<F> {
     type Output = Guarded<Outcome<F::Output>>;
 
     #[inline]
@@ -111,6 +112,7 @@ impl<F: Future> Future for Item<F> {
             Some(future) => future.poll(cx).map(Outcome::Returned),
             None => unreachable!("the cell polls no ended item"),
         }));
+        note_cost::<F>();
         match polled {
             Ok(Poll::Pending) if !suspend(cx) => Poll::Pending,
             Ok(Poll::Pending) => Poll::Ready(self.finish(Outcome::Cancelled)),
@@ -143,6 +145,30 @@ fn must_stop() -> bool {
     })
 }
 
+/// A poll of a future of type `F` is over: keeps in mind, or forgets in time, whether it burns CPU.
+#[inline(always)]
+fn note_cost<F: 'static>() {
+    Current::with(|current| {
+        if let Some(current) = current {
+            if current.is_suspect() {
+                note_verdict(current, Kind::of::<F>());
+            }
+        }
+    });
+}
+
+/// See [`note_cost`].
+#[cold]
+fn note_verdict(current: &Current, kind: Kind) {
+    let Some(burnt) = current.verdict() else {
+        return;
+    };
+    current.system.hogs.note(kind, burnt);
+    if let Some(meta) = current.meta() {
+        meta.note_burning(burnt);
+    }
+}
+
 /// The running item suspends: registers it if that is the first time. True: stop instead.
 #[inline]
 fn suspend(cx: &Context<'_>) -> bool {
@@ -163,7 +189,6 @@ fn suspend(cx: &Context<'_>) -> bool {
                 return true;
             }
         }
-        current.note_suspension(meta);
         current.system.is_dropping()
     })
 }
@@ -199,8 +224,10 @@ where
     let item = Item {
         future: Some(future),
     };
+    let hogs = &queue.get().system.get().hogs;
+    let burns = hogs.knows(Kind::of::<F>);
     let (runnable, task) = Builder::new()
-        .metadata(Meta::new(queue, home as u16))
+        .metadata(Meta::new(queue, home as u16, burns))
         .spawn(move |_| item, WithInfo(schedule));
     let entry = Entry(runnable);
     let meta = std::ptr::NonNull::from(entry.meta());

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::hogs::Hogs;
 use crate::proto::arm::Armed;
 use crate::proto::asym;
 use crate::proto::park::Parker;
@@ -199,6 +200,7 @@ impl SystemBuilder {
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             timers: Timers::new(),
+            hogs: Hogs::new(),
             phase: AtomicU8::new(RUNNING),
             maker: Parker::new(),
             monitor: Parker::new(),
