@@ -1,8 +1,10 @@
 //! Programs written on wq, and the parts of the largest of them.
 //!
-//! Each file of `src/bin` is a program to read from top to bottom. [`treesum`] is the one that
-//! outgrew a single file: it sums a directory tree, and does the same job on tokio to compare.
+//! Each file of `src/bin` is a program to read from top to bottom. Two outgrew a single file:
+//! [`treesum`] sums a directory tree, and does the same job on tokio to compare; [`stall`] shows
+//! what handlers that block or burn do to everybody else.
 
 #![forbid(unsafe_code)]
 
+pub mod stall;
 pub mod treesum;
