@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::entry::Meta;
 use crate::lane::{Holder, Lane};
@@ -40,16 +41,17 @@ pub(crate) struct Current {
     /// It is counted among those that its pool expects: made and not up yet, or on its way back
     /// from an item whose slot another one has already.
     expected: Cell<bool>,
-    /// When the present poll of an item that is known to burn CPU began, ns; 0 for others.
-    hog_since_ns: Cell<u64>,
+    /// CPU time of this thread when the present poll of an item that is known to burn began; `None`
+    /// for others.
+    hog_since: Cell<Option<Duration>>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
 }
 
-/// A poll of a known CPU burner that is shorter than this speaks for it, ns.
-const BURNS_NS: u64 = 1_000_000;
+/// A poll of a known CPU burner that uses less CPU time than this speaks for it.
+const BURNS: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// The worker that this thread is, null for others.
@@ -69,7 +71,7 @@ impl Current {
             ended: Cell::new(None),
             yields: Cell::new(false),
             expected: Cell::new(true),
-            hog_since_ns: Cell::new(0),
+            hog_since: Cell::new(None),
             items: Cell::new(0),
             blocking_depth: Cell::new(0),
         }
@@ -157,22 +159,31 @@ impl Current {
         self.yields.set(false);
     }
 
-    /// A poll of an item that is known to burn CPU begins (ns), or has ended (0).
-    pub(crate) fn set_hog_since(&self, now_ns: u64) {
-        self.hog_since_ns.set(now_ns);
+    /// A poll of an item that is known to burn CPU begins.
+    pub(crate) fn begin_hog(&self) {
+        self.hog_since.set(self.cpu_time());
+    }
+
+    /// It is over.
+    pub(crate) fn end_hog(&self) {
+        self.hog_since.set(None);
+    }
+
+    /// CPU time of this thread so far, where that is known.
+    fn cpu_time(&self) -> Option<Duration> {
+        os::thread_cpu_time(self.worker.tid()?).ok()
     }
 
     /// Whether there is anything to be said about the CPU time of the present poll.
     #[inline(always)]
     pub(crate) fn is_suspect(&self) -> bool {
-        self.hog_since_ns.get() != 0 || self.worker.is_hog()
+        self.hog_since.get().is_some() || self.worker.is_hog()
     }
 
     /// Whether the present poll burnt CPU, if that can be told.
     pub(crate) fn verdict(&self) -> Option<bool> {
-        let since = self.hog_since_ns.get();
-        if since != 0 {
-            return Some(os::monotonic_ns().saturating_sub(since) > BURNS_NS);
+        if let Some(since) = self.hog_since.get() {
+            return Some(self.cpu_time()?.saturating_sub(since) > BURNS);
         }
         // Somebody wanted the lane because of that; did it get it?
         let (lane, _) = self.holding()?;

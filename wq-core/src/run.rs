@@ -235,9 +235,9 @@ fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
 /// declared block (the kernel: `WORKER_CPU_INTENSIVE`).
 #[cold]
 fn run_hog(current: &Current, entry: Entry) {
-    current.set_hog_since(os::monotonic_ns());
+    current.begin_hog();
     let _ = blocking(|| entry.0.run());
-    current.set_hog_since(0);
+    current.end_hog();
 }
 
 /// Tells those who waited for the item that was counted last.

@@ -271,7 +271,8 @@ impl SystemInner {
         let standing = || standing_of(victim, sensor);
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
-                victim.note_displaced(sensor == Sensor::Hog);
+                // It stood still, which may be for want of a CPU: that makes it no burner.
+                victim.note_displaced(false);
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
                 self.stats.note_hand_over(sensor);
