@@ -511,8 +511,9 @@ fn threads_are_bounded_by_the_limit() {
     let made = Made::with_files(200);
     // Those of the default pool, and the one that the urgent heartbeat's processor has.
     let lanes = thread::available_parallelism().unwrap().get() as u64 + 1;
-    for jobs in [1, 16, 64] {
-        let ended = run(&mut made.treesum(Runtime::Wq, &format!("--slow 10 --jobs {jobs}")));
+    // The more at a time the longer the naps: a loaded machine makes threads slowly.
+    for (jobs, nap) in [(1, 5), (16, 60), (64, 300)] {
+        let ended = run(&mut made.treesum(Runtime::Wq, &format!("--slow {nap} --jobs {jobs}")));
         let threads = &json(&ended)["threads"];
         for count in [&threads["peak"], &threads["engine"]] {
             let count = count.as_u64().unwrap();
