@@ -227,6 +227,32 @@ fn yields_let_others_run() {
     assert_eq!(turn.load(Ordering::SeqCst), 200);
 }
 
+/// Two tasks that yield as other crates do, by waking themselves, don't keep a third from starting.
+#[test]
+fn self_wakes_let_new_items_start() {
+    let system = System::builder().workers(1).build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let spin = || {
+        let over = Arc::clone(&over);
+        poll_fn(move |cx| {
+            if over.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    };
+    let spinners = [spin(), spin()].map(|spinner| system.default_queue().spawn(spinner));
+    let third = Arc::clone(&over);
+    let started = system
+        .default_queue()
+        .spawn_fn(move || third.store(true, Ordering::SeqCst));
+    started.wait().unwrap();
+    for spinner in spinners {
+        spinner.wait().unwrap();
+    }
+}
+
 /// A full or closed queue gives the future back, unpolled, and says which.
 #[test]
 fn try_spawn_gives_the_future_back() {

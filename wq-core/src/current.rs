@@ -8,11 +8,9 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::entry::Meta;
 use crate::lane::{Holder, Lane};
-use crate::os;
 use crate::pool::Pool;
 use crate::proto::owner::Token;
 use crate::queue::{EndKind, QueueRef};
@@ -41,17 +39,18 @@ pub(crate) struct Current {
     /// It is counted among those that its pool expects: made and not up yet, or on its way back
     /// from an item whose slot another one has already.
     expected: Cell<bool>,
-    /// CPU time of this thread when the present poll of an item that is known to burn began; `None`
+    /// CPU time of this thread when the present poll of an item that is known to burn began, ns; 0
     /// for others.
-    hog_since: Cell<Option<Duration>>,
+    hog_since_ns: Cell<u64>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
 }
 
-/// A poll of a known CPU burner that uses less CPU time than this speaks for it.
-const BURNS: Duration = Duration::from_millis(1);
+/// A poll burns if it uses more CPU time than this after the lane was taken from it; one of an item
+/// that is known to burn, in all. ns
+const BURNS_NS: u64 = 1_000_000;
 
 thread_local! {
     /// The worker that this thread is, null for others.
@@ -71,7 +70,7 @@ impl Current {
             ended: Cell::new(None),
             yields: Cell::new(false),
             expected: Cell::new(true),
-            hog_since: Cell::new(None),
+            hog_since_ns: Cell::new(0),
             items: Cell::new(0),
             blocking_depth: Cell::new(0),
         }
@@ -161,37 +160,37 @@ impl Current {
 
     /// A poll of an item that is known to burn CPU begins.
     pub(crate) fn begin_hog(&self) {
-        self.hog_since.set(self.cpu_time());
+        self.hog_since_ns.set(self.worker.cpu_ns());
     }
 
     /// It is over.
     pub(crate) fn end_hog(&self) {
-        self.hog_since.set(None);
-    }
-
-    /// CPU time of this thread so far, where that is known.
-    fn cpu_time(&self) -> Option<Duration> {
-        os::thread_cpu_time(self.worker.tid()?).ok()
+        self.hog_since_ns.set(0);
     }
 
     /// Whether there is anything to be said about the CPU time of the present poll.
     #[inline(always)]
     pub(crate) fn is_suspect(&self) -> bool {
-        self.hog_since.get().is_some() || self.worker.is_hog()
+        self.hog_since_ns.get() != 0 || self.worker.stood_still_ns() != 0
     }
 
     /// Whether the present poll burnt CPU, if that can be told.
     pub(crate) fn verdict(&self) -> Option<bool> {
-        if let Some(since) = self.hog_since.get() {
-            return Some(self.cpu_time()?.saturating_sub(since) > BURNS);
-        }
-        // Somebody wanted the lane because of that; did it get it?
-        let (lane, _) = self.holding()?;
-        if self.is_named_by(lane) {
-            self.worker.forget_hog();
-            return None;
-        }
-        Some(true)
+        let known = self.hog_since_ns.get();
+        let since = if known != 0 {
+            known
+        } else {
+            // Somebody wanted the lane because of this item; did it get it?
+            let (lane, _) = self.holding()?;
+            if self.is_named_by(lane) {
+                self.worker.forget_standing_still();
+                return None;
+            }
+            self.worker.stood_still_ns()
+        };
+        let burnt = self.worker.cpu_ns().saturating_sub(since) > BURNS_NS;
+        // Who used little may have stood still for want of a CPU, and is no burner that behaves.
+        (burnt || known != 0).then_some(burnt)
     }
 
     /// Whether the lane is this worker's, as of now.

@@ -18,7 +18,7 @@ use crate::policy::Share;
 use crate::pool::Pool;
 use crate::proto::inbox::Inbox;
 use crate::proto::owner::taking::Held;
-use crate::proto::owner::{Mark, Owner, OwnerView, Token};
+use crate::proto::owner::{Mark, Owner, OwnerView, Token, WorkerId};
 use crate::queue::Ended;
 
 pub(crate) use queue::{LaneQueue, Place};
@@ -59,19 +59,21 @@ pub(crate) struct LaneWatch {
     pub(crate) wasted: AtomicU32,
     /// Mean cost of an item, ns.
     pub(crate) cost_ns: AtomicU64,
-    /// The owner's count of items at the first look of a sibling that found it so.
+    /// Which item the owner was at when a sibling first looked: its number and the owner's.
     item: AtomicU64,
     /// When that look was, ns.
     item_since_ns: AtomicU64,
 }
 
 impl LaneWatch {
-    /// A sibling's look: for how long the lane is known to run the same item, ns.
-    pub(crate) fn item_lasts_ns(&self, starts: u64, now_ns: u64) -> u64 {
-        // Relaxed: hints; siblings that look at once may shorten the time, or take it from an
-        // earlier owner's item with the same number, which costs a hand-over.
-        if self.item.load(Ordering::Relaxed) != starts {
-            self.item.store(starts, Ordering::Relaxed);
+    /// A sibling's look at a lane whose owner has started so many items: for how long the present
+    /// one is known to run, ns.
+    pub(crate) fn item_lasts_ns(&self, owner: WorkerId, starts: u64, now_ns: u64) -> u64 {
+        let item = starts << WorkerId::BITS | u64::from(owner);
+        // Relaxed: hints; siblings that look at once may shorten or lengthen the time, which costs
+        // a hand-over.
+        if self.item.load(Ordering::Relaxed) != item {
+            self.item.store(item, Ordering::Relaxed);
             self.item_since_ns.store(now_ns, Ordering::Relaxed);
         }
         now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed))

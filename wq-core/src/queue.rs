@@ -409,6 +409,11 @@ impl Ended {
         }
     }
 
+    /// Whether somebody waits for the queue, so that [`Ended::tell_waiters`] runs their wakers.
+    pub(crate) fn must_tell(&self) -> bool {
+        self.pinned
+    }
+
     /// Outside any section: tells those who wait for the queue.
     #[inline(always)]
     pub(crate) fn tell_waiters(self) {

@@ -80,7 +80,7 @@ fn hold_one_after_the_other(current: &Current, lane: (usize, Token)) {
         if current.system.is_stopped() {
             return;
         }
-        next = current.system.pick_up(&current.pool, &current.worker);
+        next = current.system.pick_up(&current.pool, &current.worker, slot);
         if next.is_some() {
             current.note_arrival();
         }
@@ -255,6 +255,10 @@ fn settle_without_lane(current: &Current, ended: &mut Option<Ended>) {
         mark.shield();
         ended.count_shared();
         mark.leave();
+        if ended.must_tell() {
+            // Other people's wakers may take long, and then another worker is needed after all.
+            current.note_arrival();
+        }
     }
     tell(ended);
 }

@@ -34,6 +34,17 @@ pub(crate) enum Sensor {
     Forced,
 }
 
+/// Why a sibling takes a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reason {
+    /// The owner said that it blocks.
+    Declared,
+    /// The owner was seen asleep.
+    Sleeps,
+    /// The owner has been at one item for long.
+    StandsStill,
+}
+
 /// What a look at a lane gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Look {
@@ -143,7 +154,11 @@ impl SystemInner {
             return false;
         };
         let worker = self.worker(spare);
-        let standing = || standing_of(victim, sensor);
+        let standing = || match sensor {
+            Sensor::Spotter | Sensor::Monitor | Sensor::Sibling => victim.standing(),
+            // It said so, runs, or does whatever the test has it do.
+            Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
+        };
         let revoked = if seen.is_revoked() {
             lane.owner.revoke_stale(seen, &victim.mark, standing)
         } else {
@@ -178,13 +193,14 @@ impl SystemInner {
         done
     }
 
-    /// A worker that has lost its lane, and has a CPU, looks for one that waits for a runner:
-    /// it goes on itself rather than wake another (the kernel: a worker whose pool has work and no
-    /// other runner keeps working).
-    pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker) -> Option<(usize, Token)> {
-        let mut lanes = pool.lanes().iter().enumerate();
-        lanes.find_map(|(slot, lane)| {
-            let token = self.pick_up_lane(pool, slot, lane, me)?;
+    /// A worker that has lost the lane in slot `lost`, and has a CPU, looks for one that waits for
+    /// a runner: it goes on itself rather than wake another (the kernel: a worker whose pool has work
+    /// and no other runner keeps working).
+    pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker, lost: usize) -> Option<(usize, Token)> {
+        let lanes = pool.lanes();
+        (0..lanes.len()).find_map(|step| {
+            let slot = (lost + step) % lanes.len();
+            let token = self.pick_up_lane(pool, slot, &lanes[slot], me)?;
             Some((slot, token))
         })
     }
@@ -224,11 +240,11 @@ impl SystemInner {
         }
         let victim = self.worker(seen.worker());
         let starts = victim.starts();
-        let sensor = self.verdict(pool, lane, seen, victim)?;
+        let why = self.verdict(pool, lane, seen, victim)?;
         if lane.view() != seen || victim.starts() != starts {
             return None;
         }
-        self.seize(lane, seen, victim, me, sensor)
+        self.seize(lane, seen, victim, me, why)
     }
 
     /// Why a sibling should take the lane of `victim`, if it should.
@@ -238,22 +254,21 @@ impl SystemInner {
         lane: &Lane,
         seen: OwnerView,
         victim: &Worker,
-    ) -> Option<Sensor> {
+    ) -> Option<Reason> {
         if seen.is_blocking() {
-            return Some(Sensor::Marked);
+            return Some(Reason::Declared);
         }
         match victim.look() {
             // Relaxed: a tuning value.
             ThreadState::Blocked | ThreadState::Asleep => {
-                (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Sensor::Sibling)
+                (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Reason::Sleeps)
             }
             // It burns CPU, or waits for one among many: either way it does not get to what waits,
             // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
             ThreadState::Running if !pool.is_percpu() => {
-                let lasts = lane
-                    .watch
-                    .item_lasts_ns(victim.starts(), os::monotonic_ns());
-                (lasts > STANDS_STILL_NS).then_some(Sensor::Hog)
+                let (starts, now) = (victim.starts(), os::monotonic_ns());
+                let lasts = lane.watch.item_lasts_ns(victim.id, starts, now);
+                (lasts > STANDS_STILL_NS).then_some(Reason::StandsStill)
             }
             ThreadState::Running | ThreadState::Unknown => None,
         }
@@ -266,16 +281,18 @@ impl SystemInner {
         seen: OwnerView,
         victim: &Worker,
         me: &Worker,
-        sensor: Sensor,
+        why: Reason,
     ) -> Option<Token> {
-        let standing = || standing_of(victim, sensor);
+        let standing = || match why {
+            Reason::Sleeps => victim.standing(),
+            Reason::Declared | Reason::StandsStill => Standing::Unknown,
+        };
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
-                // It stood still, which may be for want of a CPU: that makes it no burner.
-                victim.note_displaced(false);
+                victim.note_displaced(why == Reason::StandsStill);
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
-                self.stats.note_hand_over(sensor);
+                self.stats.note_hand_over(Sensor::Sibling);
                 Some(token)
             }
             Err(refused) => {
@@ -385,8 +402,8 @@ impl SystemInner {
             return false;
         };
         let victim = self.worker(seen.worker());
-        let awake = || Standing::Unknown;
-        let Ok(revoked) = lane.owner.revoke(seen, &victim.mark, awake) else {
+        let runs = || Standing::Unknown;
+        let Ok(revoked) = lane.owner.revoke(seen, &victim.mark, runs) else {
             return false;
         };
         let Some(held) = revoked.hold() else {
@@ -407,19 +424,5 @@ impl SystemInner {
             self.kick(pool, other);
         }
         moved
-    }
-}
-
-/// Looks at a victim once more, its lane claimed: for who was seen asleep that look stands for
-/// the barrier, at a fifth of its price. A sensor that takes a lane from one that runs does not
-/// ask; neither does one that was told of the block.
-fn standing_of(victim: &Worker, sensor: Sensor) -> Standing {
-    match sensor {
-        Sensor::Spotter | Sensor::Monitor | Sensor::Sibling => match victim.look() {
-            ThreadState::Asleep => Standing::Asleep,
-            ThreadState::Running => Standing::Awake,
-            ThreadState::Blocked | ThreadState::Unknown => Standing::Unknown,
-        },
-        Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crossbeam_utils::CachePadded;
 
 use crate::proto::assign::Assignment;
+use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
 use crate::proto::park::Parker;
 use crate::proto::spares::SpareSlot;
@@ -45,8 +46,9 @@ pub(crate) struct Worker {
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     displaced_ns: AtomicU64,
-    /// It was taken because the item burns CPU.
-    hog: AtomicBool,
+    /// It was taken from an item that did not move: the thread's CPU time by then, ns; 0 for never.
+    /// The item burns if its poll goes on to use much more.
+    stood_still_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
 }
@@ -67,7 +69,7 @@ impl Worker {
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
-            hog: AtomicBool::new(false),
+            stood_still_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
     }
@@ -109,33 +111,40 @@ impl Worker {
         }
     }
 
-    /// Its lane is about to be taken from it. Before the change of hands: a victim that returns at
-    /// once reads it.
-    pub(crate) fn note_displaced(&self, as_hog: bool) {
+    /// Its lane is about to be taken from it, because it sleeps or (`stands_still`) because its
+    /// item does not end. Before the change of hands: a victim that returns at once reads it.
+    pub(crate) fn note_displaced(&self, stands_still: bool) {
+        let cpu_ns = if stands_still { self.cpu_ns() } else { 0 };
         // Relaxed: statistics and a hint.
-        self.hog.store(as_hog, Ordering::Relaxed);
+        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
         self.displaced_ns
             .store(os::monotonic_ns(), Ordering::Relaxed);
     }
 
     /// The worker knows that its lane was taken: when, ns; 0 if it has never been since.
     pub(crate) fn take_displaced_ns(&self) -> u64 {
-        self.forget_hog();
+        self.forget_standing_still();
         // Relaxed: as above.
         self.displaced_ns.swap(0, Ordering::Relaxed)
     }
 
-    /// Its present item is no burner, or is over.
-    pub(crate) fn forget_hog(&self) {
+    /// Its present item moved after all, or is over.
+    pub(crate) fn forget_standing_still(&self) {
         // Relaxed: as above.
-        self.hog.store(false, Ordering::Relaxed);
+        self.stood_still_ns.store(0, Ordering::Relaxed);
     }
 
-    /// Whether its lane was taken because its present item burns CPU.
+    /// See [`Worker::note_displaced`]; 0 for never.
     #[inline]
-    pub(crate) fn is_hog(&self) -> bool {
+    pub(crate) fn stood_still_ns(&self) -> u64 {
         // Relaxed: as above.
-        self.hog.load(Ordering::Relaxed)
+        self.stood_still_ns.load(Ordering::Relaxed)
+    }
+
+    /// CPU time of the thread so far, ns; 0 where that is not known.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        let time = self.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+        time.map_or(0, |time| time.as_nanos() as u64)
     }
 
     /// The thread of this record is the calling one.
@@ -198,6 +207,16 @@ impl Worker {
         self.in_item.load(Ordering::Relaxed)
     }
 
+    /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands
+    /// for the barrier, at a fifth of its price.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.look() {
+            os::ThreadState::Asleep => Standing::Asleep,
+            os::ThreadState::Running => Standing::Awake,
+            os::ThreadState::Blocked | os::ThreadState::Unknown => Standing::Unknown,
+        }
+    }
+
     /// What the kernel says of the thread: one read of a file that stays open.
     pub(crate) fn look(&self) -> os::ThreadState {
         let Some(tid) = self.tid() else {
@@ -210,9 +229,14 @@ impl Worker {
         if kept.as_ref().is_none_or(|(of, _)| *of != tid) {
             *kept = os::ThreadProbe::open(tid).ok().map(|probe| (tid, probe));
         }
-        match &*kept {
-            Some((_, probe)) => probe.look(),
-            None => os::ThreadProbe::look_once(tid),
+        let Some((_, probe)) = &*kept else {
+            return os::ThreadProbe::look_once(tid);
+        };
+        let state = probe.look();
+        if state == os::ThreadState::Unknown {
+            // The file may be that of an earlier thread with this number.
+            *kept = None;
         }
+        state
     }
 }

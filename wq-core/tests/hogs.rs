@@ -22,8 +22,8 @@ fn cpu_time() -> Duration {
     Duration::from(time.expect("every thread has such a clock"))
 }
 
-/// A burner: in each of its polls it spawns a short item and spins for a while and until that has
-/// run, which takes another worker. Waits for its end.
+/// A burner: in each of its polls it spawns a short item and spins until that has run, which takes
+/// another worker, and a while more. Waits for its end.
 fn burn(queue: &Queue) {
     let (ran, queue_of_shorts) = (Arc::new(AtomicUsize::new(0)), queue.clone());
     let mut polls = 0;
@@ -32,8 +32,11 @@ fn burn(queue: &Queue) {
         let short = Arc::clone(&ran);
         // Relaxed, here and below: a count, waited for.
         drop(queue_of_shorts.spawn_fn(move || short.fetch_add(1, Ordering::Relaxed)));
+        while ran.load(Ordering::Relaxed) < polls {
+            hint::spin_loop();
+        }
         let begun = cpu_time();
-        while ran.load(Ordering::Relaxed) < polls || cpu_time() - begun < BURN {
+        while cpu_time() - begun < BURN {
             hint::spin_loop();
         }
         if polls == POLLS {

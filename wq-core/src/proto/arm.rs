@@ -1,8 +1,9 @@
 //! Arming the idle spotter of a CPU: work waits behind a running item, so keep an eye on it.
 //!
 //! Whoever leaves work waiting looks at one flag and wakes the spotter only if it is clear. The
-//! spotter clears the flag, fences, and looks once more before it sleeps. A missed arming costs
-//! time, never work: the monitor looks too. Model: `docs/memory-ordering.md`, "Arming".
+//! spotter clears the flag, fences, and looks once more before it sleeps; before a short sleep it
+//! leaves the fence out. A missed arming costs time, never work: the monitor looks too. Model:
+//! `docs/memory-ordering.md`, "Arming".
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 

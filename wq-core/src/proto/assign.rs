@@ -3,7 +3,8 @@
 //! A taker offers before the lane changes hands (a taker frozen after the change leaves a worker
 //! that any later kick can wake), and withdraws if the lane refuses. The spare consumes the offer
 //! once the lane's word has reached the offered epoch: the word names the spare, or the attempt
-//! has failed for good (or was given and lost again before the spare woke). Consuming and
+//! has failed for good (or was given and lost again before the spare woke, for instance to a worker
+//! that was awake, which then withdraws the offer in the taker's place). Consuming and
 //! withdrawing are one exchange each on the same word, so a spare goes back to the stack once.
 //! One word holds the whole offer, and no two attempts on a lane have an epoch in common, so that
 //! an exchange never meets a later offer. Proof and model: `docs/memory-ordering.md`, "Assignment".

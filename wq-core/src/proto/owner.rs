@@ -3,8 +3,11 @@
 //! A lane's queue is plain memory. The worker that stands in the owner word may touch it, inside
 //! a *section*: it marks itself inside, looks whether the word still names it and nothing else,
 //! works, and unmarks. Whoever wants the lane first spoils the word (REVOKED), then fences all
-//! threads, then looks at the victim's mark: nothing inside means that nobody will get inside
-//! while this spoiled word stands.
+//! threads (or learns that the victim sleeps), then looks at the victim's mark: nothing inside
+//! means that nobody will get inside while this spoiled word stands.
+//!
+//! A worker that sleeps, and is given a lane or woken for its own, must take it up (WAKING) before
+//! it enters; until then a worker that is awake may have the lane in one exchange.
 //!
 //! A spoiled word is a claim, not a lock. Its maker may freeze for ever (the spotter runs at idle
 //! priority), so the owner that comes back takes the word back, and a monitor spoils it anew. Each

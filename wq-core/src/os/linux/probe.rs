@@ -100,8 +100,8 @@ impl Source {
 }
 
 /// "running", or the number of a system call, or -1. The latter two are written only if the
-/// thread's registers could be read before and after the kernel's `wait_task_inactive` found it
-/// off the run queue, under that queue's lock.
+/// kernel's `wait_task_inactive` found the thread off its run queue, under that queue's lock. (On a
+/// kernel for one CPU it need not look: who reads this file has the CPU.)
 fn parse_syscall(text: &[u8]) -> ThreadState {
     match text.first() {
         Some(b'r') => ThreadState::Running,
