@@ -194,8 +194,8 @@ impl SystemInner {
     }
 
     /// A worker that has lost the lane in slot `lost`, and has a CPU, looks for one that waits for
-    /// a runner: it goes on itself rather than wake another (the kernel: a worker whose pool has work
-    /// and no other runner keeps working).
+    /// a runner: it goes on itself rather than wake another (the kernel: a worker whose pool has
+    /// work and no other runner keeps working).
     pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker, lost: usize) -> Option<(usize, Token)> {
         let lanes = pool.lanes();
         (0..lanes.len()).find_map(|step| {
