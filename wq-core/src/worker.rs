@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     starts: CachePadded<AtomicU64>,
     /// Whether it runs user code now.
     in_item: AtomicBool,
+    /// That code said that it may block: an idle CPU needs no other proof.
+    may_block: AtomicBool,
     /// Its place on the pool's stack of spares.
     pub(crate) spare: SpareSlot,
     /// The lane that it was given.
@@ -61,6 +63,7 @@ impl Worker {
             mark: CachePadded::new(Mark::new()),
             starts: CachePadded::new(AtomicU64::new(0)),
             in_item: AtomicBool::new(false),
+            may_block: AtomicBool::new(false),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
@@ -205,6 +208,20 @@ impl Worker {
     pub(crate) fn is_in_item(&self) -> bool {
         // Relaxed: see `begin_item`.
         self.in_item.load(Ordering::Relaxed)
+    }
+
+    /// The item says that it may block from here on, or not any more. True: it had said so before.
+    pub(crate) fn set_may_block(&self, may: bool) -> bool {
+        // Relaxed: the worker alone writes; a hint for the spotter, which looks again later.
+        let before = self.may_block.load(Ordering::Relaxed);
+        self.may_block.store(may, Ordering::Relaxed);
+        before
+    }
+
+    /// Whether the item said that it may block.
+    pub(crate) fn may_block(&self) -> bool {
+        // Relaxed: see `set_may_block`.
+        self.may_block.load(Ordering::Relaxed)
     }
 
     /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands
