@@ -206,7 +206,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
             }
             Advance::Lost => {
                 settle_without_lane(current, &mut ended);
-                current.system.note_return(lane, &current.worker);
+                let (system, pool) = (&current.system, &current.pool);
+                system.note_return(pool, lane, &current.worker);
                 return;
             }
         }

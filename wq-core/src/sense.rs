@@ -5,12 +5,13 @@
 //! what an earlier one may have left undone. The functions that the spotter calls take no lock
 //! and no memory.
 
+pub(crate) mod convoy;
 pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
 
 use crate::lane::Lane;
-use crate::os::{self, ThreadState};
+use crate::os::{self, Sight, ThreadState};
 use crate::policy;
 use crate::pool::Pool;
 use crate::proto::owner::taking::Standing;
@@ -43,8 +44,8 @@ pub(crate) enum Sensor {
 enum Reason {
     /// The owner said that it blocks.
     Declared,
-    /// The owner was seen asleep.
-    Sleeps,
+    /// The owner was seen asleep, on this futex or (0) elsewhere.
+    Sleeps(usize),
     /// The owner has been at one item for long.
     StandsStill,
 }
@@ -117,19 +118,18 @@ impl SystemInner {
         let starts = worker.starts();
         // Its CPU is idle and it said that it may block: the look after the claim is enough.
         let said_so = sensor == Sensor::Spotter && worker.may_block();
-        let state = if said_so {
-            ThreadState::Asleep
+        let sight = if said_so {
+            ThreadState::Asleep.into()
         } else {
             worker.look()
         };
         if lane.view() != seen || worker.starts() != starts {
             return Look::Running;
         }
-        match state {
+        match sight.state {
             ThreadState::Running | ThreadState::Unknown => Look::Running,
-            // Relaxed: a tuning value.
             ThreadState::Blocked | ThreadState::Asleep
-                if blocked_for_ns < lane.watch.grace_ns.load(Ordering::Relaxed) =>
+                if blocked_for_ns < grace_ns(pool, lane, sight) =>
             {
                 Look::Blocked
             }
@@ -137,7 +137,11 @@ impl SystemInner {
             ThreadState::Blocked | ThreadState::Asleep
                 if policy::need_more_worker(pool.load(lane.has_work(), 0)) =>
             {
+                expect_return(pool, worker, sight.futex);
                 let done = self.take_over(pool, lane, seen, sensor);
+                if !done {
+                    expect_no_return(pool, worker, sight.futex);
+                }
                 // Without a look of its own it may have run all the time.
                 if done || !said_so {
                     Look::Acted
@@ -274,7 +278,15 @@ impl SystemInner {
         if lane.view() != seen || victim.starts() != starts {
             return None;
         }
-        self.seize(lane, seen, victim, me, why)
+        let Reason::Sleeps(futex) = why else {
+            return self.seize(lane, seen, victim, me, why);
+        };
+        expect_return(pool, victim, futex);
+        let token = self.seize(lane, seen, victim, me, why);
+        if token.is_none() {
+            expect_no_return(pool, victim, futex);
+        }
+        token
     }
 
     /// Why a sibling should take the lane of `victim`, if it should.
@@ -288,10 +300,10 @@ impl SystemInner {
         if seen.is_blocking() {
             return Some(Reason::Declared);
         }
-        match victim.look() {
-            // Relaxed: a tuning value.
+        let sight = victim.look();
+        match sight.state {
             ThreadState::Blocked | ThreadState::Asleep => {
-                (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Reason::Sleeps)
+                (grace_ns(pool, lane, sight) == 0).then_some(Reason::Sleeps(sight.futex))
             }
             // It burns CPU, or waits for one among many: either way it does not get to what waits,
             // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
@@ -314,7 +326,7 @@ impl SystemInner {
         why: Reason,
     ) -> Option<Token> {
         let standing = || match why {
-            Reason::Sleeps => victim.standing(),
+            Reason::Sleeps(_) => victim.standing(),
             Reason::Declared | Reason::StandsStill => Standing::Unknown,
         };
         match lane.owner.revoke(seen, &victim.mark, standing) {
@@ -401,14 +413,16 @@ impl SystemInner {
     }
 
     /// A worker whose lane was taken has come to its item's end: was the hand-over worth it?
-    pub(crate) fn note_return(&self, lane: &Lane, worker: &Worker) {
+    pub(crate) fn note_return(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         // Relaxed throughout: tuning values.
         let displaced = worker.take_displaced_ns();
         if displaced == 0 {
             return;
         }
+        let now = os::monotonic_ns();
+        pool.convoys.note_return(worker.take_wait(), now);
         let watch = &lane.watch;
-        if os::monotonic_ns().saturating_sub(displaced) < WASTED_WITHIN_NS {
+        if now.saturating_sub(displaced) < WASTED_WITHIN_NS {
             self.stats.note_wasted();
             if watch.wasted.fetch_add(1, Ordering::Relaxed) + 1 >= WASTED_IN_A_ROW {
                 watch.wasted.store(0, Ordering::Relaxed);
@@ -454,5 +468,34 @@ impl SystemInner {
             self.kick(pool, other);
         }
         moved
+    }
+}
+
+/// A worker is about to lose its lane while it waits on `futex`, if that is one: for the memory of
+/// [`convoy`].
+fn expect_return(pool: &Pool, worker: &Worker, futex: usize) {
+    worker.note_wait(futex);
+    pool.convoys.note_wait(futex);
+}
+
+/// It kept its lane.
+fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
+    worker.note_wait(0);
+    pool.convoys.forget(futex);
+}
+
+/// How long a block like this one must have lasted before the lane is taken, ns.
+fn grace_ns(pool: &Pool, lane: &Lane, sight: Sight) -> u64 {
+    // Relaxed: a tuning value.
+    let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
+    let lanes = pool.lanes().len();
+    if sight.futex != 0
+        && pool
+            .convoys
+            .holds_up(sight.futex, lanes, os::monotonic_ns())
+    {
+        grace.max(convoy::MOVES_WITHIN_NS)
+    } else {
+        grace
     }
 }

@@ -3,7 +3,7 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     /// It was taken from an item that did not move: the thread's CPU time by then, ns; 0 for never.
     /// The item burns if its poll goes on to use much more.
     stood_still_ns: AtomicU64,
+    /// The futex on which it was seen asleep when its lane was taken; 0 for none.
+    waits_on: AtomicUsize,
     /// The name of its thread.
     name: Mutex<String>,
 }
@@ -73,6 +75,7 @@ impl Worker {
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
             stood_still_ns: AtomicU64::new(0),
+            waits_on: AtomicUsize::new(0),
             name: Mutex::new(String::new()),
         }
     }
@@ -129,6 +132,18 @@ impl Worker {
         self.forget_standing_still();
         // Relaxed: as above.
         self.displaced_ns.swap(0, Ordering::Relaxed)
+    }
+
+    /// Its lane is about to be taken while it waits on this futex; 0 for none.
+    pub(crate) fn note_wait(&self, futex: usize) {
+        // Relaxed: a hint.
+        self.waits_on.store(futex, Ordering::Relaxed);
+    }
+
+    /// The futex on which it was seen asleep since the last call; 0 for none.
+    pub(crate) fn take_wait(&self) -> usize {
+        // Relaxed: as above.
+        self.waits_on.swap(0, Ordering::Relaxed)
     }
 
     /// Its present item moved after all, or is over.
@@ -227,7 +242,7 @@ impl Worker {
     /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands
     /// for the barrier, at a fifth of its price.
     pub(crate) fn standing(&self) -> Standing {
-        match self.look() {
+        match self.look().state {
             os::ThreadState::Asleep => Standing::Asleep,
             os::ThreadState::Running => Standing::Awake,
             os::ThreadState::Blocked | os::ThreadState::Unknown => Standing::Unknown,
@@ -235,9 +250,9 @@ impl Worker {
     }
 
     /// What the kernel says of the thread: one read of a file that stays open.
-    pub(crate) fn look(&self) -> os::ThreadState {
+    pub(crate) fn look(&self) -> os::Sight {
         let Some(tid) = self.tid() else {
-            return os::ThreadState::Unknown;
+            return os::ThreadState::Unknown.into();
         };
         // Two readers of one open file would wait for each other in the kernel.
         let Ok(mut kept) = self.probe.try_lock() else {
@@ -249,11 +264,11 @@ impl Worker {
         let Some((_, probe)) = &*kept else {
             return os::ThreadProbe::look_once(tid);
         };
-        let state = probe.look();
-        if state == os::ThreadState::Unknown {
+        let sight = probe.look();
+        if sight.state == os::ThreadState::Unknown {
             // The file may be that of an earlier thread with this number.
             *kept = None;
         }
-        state
+        sight
     }
 }

@@ -191,13 +191,14 @@ fn judge(
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        let asleep = view.is_blocking() || worker.look().is_blocked();
+        let asleep = view.is_blocking() || worker.look().state.is_blocked();
         if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }
         return Some(seen);
     }
-    match system.examine(pool, lane, Sensor::Monitor, u64::MAX) {
+    let lasts_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
+    match system.examine(pool, lane, Sensor::Monitor, lasts_ns) {
         Look::Acted => None,
         Look::Running => judge_hog(system, pool, lane, seen),
         Look::Fine | Look::Blocked => Some(seen),
