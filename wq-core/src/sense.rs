@@ -5,6 +5,7 @@
 //! what an earlier one may have left undone. The functions that the spotter calls take no lock
 //! and no memory.
 
+pub(crate) mod report;
 pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
@@ -105,7 +106,7 @@ impl SystemInner {
         let state = if said_so {
             ThreadState::Asleep
         } else {
-            worker.look()
+            self.look(worker)
         };
         if lane.view() != seen || worker.starts() != starts {
             return Look::Running;
@@ -131,6 +132,15 @@ impl SystemInner {
                 }
             }
             ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
+        }
+    }
+
+    /// What the kernel says of a worker's thread, if it is asked.
+    pub(crate) fn look(&self, worker: &Worker) -> ThreadState {
+        if self.sensors.can_see() {
+            worker.look()
+        } else {
+            ThreadState::Unknown
         }
     }
 
@@ -271,14 +281,17 @@ impl SystemInner {
         if seen.is_blocking() {
             return Some(Reason::Declared);
         }
-        match victim.look() {
+        match self.look(victim) {
             // Relaxed: a tuning value.
             ThreadState::Blocked | ThreadState::Asleep => {
                 (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Reason::Sleeps)
             }
-            // It burns CPU, or waits for one among many: either way it does not get to what waits,
-            // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
-            ThreadState::Running if !pool.is_percpu() => {
+            // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
+            // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
+            // rule: one runner.
+            ThreadState::Running | ThreadState::Unknown
+                if self.sensors.any() && !pool.is_percpu() =>
+            {
                 let (starts, now) = (victim.starts(), os::monotonic_ns());
                 let lasts = lane.watch.item_lasts_ns(victim.id, starts, now);
                 (lasts > STANDS_STILL_NS).then_some(Reason::StandsStill)
