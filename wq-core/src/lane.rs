@@ -52,6 +52,8 @@ pub(crate) struct LaneWatch {
     /// How many more times to arm the spotter at once when work waits; refilled by each
     /// hand-over, so lanes that never block stop paying for it.
     pub(crate) eager: AtomicU32,
+    /// What it is refilled to; 0 where nobody is to look.
+    pub(crate) eager_at_most: u32,
     /// A block must have lasted this long before the lane is taken, ns. Rises when hand-overs
     /// are wasted.
     pub(crate) grace_ns: AtomicU64,
@@ -115,6 +117,7 @@ impl Lane {
             cpu,
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),
+                eager_at_most: EAGER_ARMS,
                 grace_ns: AtomicU64::new(0),
                 wasted: AtomicU32::new(0),
                 cost_ns: AtomicU64::new(0),
@@ -252,7 +255,14 @@ impl Lane {
     /// A hand-over happened: the lane blocks now and then, so arm early for a while.
     pub(crate) fn refill_eagerness(&self) {
         // Relaxed: a budget.
-        self.watch.eager.store(EAGER_ARMS, Ordering::Relaxed);
+        let full = self.watch.eager_at_most;
+        self.watch.eager.store(full, Ordering::Relaxed);
+    }
+
+    /// Nobody is to look at this lane, ever.
+    pub(crate) fn never_watch(&mut self) {
+        self.watch.eager_at_most = 0;
+        self.watch.eager = AtomicU32::new(0);
     }
 
     /// The owner word now.

@@ -106,6 +106,8 @@ pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
 #[cfg(not(loom))]
 pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
 #[cfg(not(loom))]
+pub use self::sense::report::{Ability, Sensing, SensorReport, ThreadStates};
+#[cfg(not(loom))]
 pub use self::stats::{QueueStats, SystemStats};
 #[cfg(not(loom))]
 pub use self::system::builder::SystemBuilder;

@@ -29,6 +29,7 @@ mod virt;
 pub(crate) use self::platform::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
     probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
+    try_abilities,
 };
 #[cfg_attr(
     not(test),
@@ -42,7 +43,7 @@ pub(crate) use self::platform::{
 pub(crate) use self::virt::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
     probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, set_worker_slice,
-    spawn_thread, thread_cpu_time,
+    spawn_thread, thread_cpu_time, try_abilities,
 };
 
 #[cfg(not(test))]
@@ -154,6 +155,46 @@ pub(crate) enum ProbeKind {
     Stat,
     /// Neither; blocking is seen by marks and clocks only.
     None,
+}
+
+/// What the kernel lets this process do with its threads; each an error number if it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trial {
+    /// Bind them to CPUs.
+    pub(crate) placement: Result<(), i32>,
+    /// Give them slices of their own.
+    pub(crate) slices: Result<(), i32>,
+    /// Raise their priority.
+    pub(crate) high_priority: Result<(), i32>,
+    /// Have them run only where nobody else wants the CPU.
+    pub(crate) idle_class: Result<(), i32>,
+}
+
+impl Trial {
+    /// A machine without limits.
+    #[cfg(test)]
+    pub(crate) const ALL_WORKS: Trial = Trial {
+        placement: Ok(()),
+        slices: Ok(()),
+        high_priority: Ok(()),
+        idle_class: Ok(()),
+    };
+
+    /// A platform that has none of this.
+    pub(crate) const NOTHING_WORKS: Trial = {
+        let missing = Err(nix::libc::ENOSYS);
+        Trial {
+            placement: missing,
+            slices: missing,
+            high_priority: missing,
+            idle_class: missing,
+        }
+    };
+
+    /// Whether a CPU can have a spotter.
+    pub(crate) fn spotter(&self) -> Result<(), i32> {
+        self.placement.and(self.idle_class)
+    }
 }
 
 #[cfg(test)]

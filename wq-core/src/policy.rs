@@ -6,9 +6,11 @@
 //! right to run one item at a time, so its `nr_running` is 0 or 1, plus returning workers.
 
 mod order;
+mod pace;
 mod share;
 
 pub(crate) use order::{ServiceOrder, Source, Waiting};
+pub(crate) use pace::{Activity, Company, Pace};
 pub(crate) use share::{LaneClock, Sample, Share};
 
 /// The state of a lane and its pool, as far as decisions need it.

@@ -95,6 +95,12 @@ impl Pool {
         }
     }
 
+    /// The same pool, whose lanes no sensor is to look at.
+    pub(crate) fn unwatched(mut self) -> Pool {
+        self.lanes.iter_mut().for_each(Lane::never_watch);
+        self
+    }
+
     /// The lanes, in order of their slots.
     #[inline(always)]
     pub(crate) fn lanes(&self) -> &[Lane] {

@@ -56,14 +56,20 @@ const SLICE_NS: u64 = 200_000;
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
-    if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
-        system.stats.nice_refused.raise();
-        system.say_once_nice_refused(pool.attrs.nice);
+    if pool.attrs.nice != 0 {
+        let raised = os::set_nice(0, pool.attrs.nice);
+        system.sensors.high_priority.note(&raised);
+        if raised.is_err() {
+            system.stats.nice_refused.raise();
+            system.say_once_nice_refused(pool.attrs.nice);
+        }
     }
     // Where the kernel does not know slices, the usual one serves.
-    let _ = os::set_worker_slice(SLICE_NS);
+    let sliced = os::set_worker_slice(SLICE_NS);
+    system.sensors.slices.note(&sliced);
     // A refusal means that the CPU went away; the worker then runs where it may.
-    let _ = os::set_affinity(0, &pool.attrs.cpus);
+    let placed = os::set_affinity(0, &pool.attrs.cpus);
+    system.sensors.placement.note(&placed);
 }
 
 /// Runs a lane until it is lost, then goes on with another one that waits for a runner, if there

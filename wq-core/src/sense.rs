@@ -6,6 +6,7 @@
 //! and no memory.
 
 pub(crate) mod convoy;
+pub(crate) mod report;
 pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
@@ -121,7 +122,7 @@ impl SystemInner {
         let sight = if said_so {
             ThreadState::Asleep.into()
         } else {
-            worker.look()
+            self.look(worker)
         };
         if lane.view() != seen || worker.starts() != starts {
             return Look::Running;
@@ -150,6 +151,15 @@ impl SystemInner {
                 }
             }
             ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
+        }
+    }
+
+    /// What the kernel says of a worker's thread, if it is asked.
+    pub(crate) fn look(&self, worker: &Worker) -> Sight {
+        if self.sensors.can_see() {
+            worker.look()
+        } else {
+            ThreadState::Unknown.into()
         }
     }
 
@@ -300,14 +310,17 @@ impl SystemInner {
         if seen.is_blocking() {
             return Some(Reason::Declared);
         }
-        let sight = victim.look();
+        let sight = self.look(victim);
         match sight.state {
             ThreadState::Blocked | ThreadState::Asleep => {
                 (grace_ns(pool, lane, sight) == 0).then_some(Reason::Sleeps(sight.futex))
             }
-            // It burns CPU, or waits for one among many: either way it does not get to what waits,
-            // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
-            ThreadState::Running if !pool.is_percpu() => {
+            // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
+            // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
+            // rule: one runner.
+            ThreadState::Running | ThreadState::Unknown
+                if self.sensors.any() && !pool.is_percpu() =>
+            {
                 let (starts, now) = (victim.starts(), os::monotonic_ns());
                 let lasts = lane.watch.item_lasts_ns(victim.id, starts, now);
                 (lasts > STANDS_STILL_NS).then_some(Reason::StandsStill)

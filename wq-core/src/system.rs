@@ -21,12 +21,14 @@ use std::time::Duration;
 
 use crate::hogs::Hogs;
 use crate::lane::Lane;
+use crate::policy::Company;
 use crate::pool::Pool;
 use crate::proto::arm::Armed;
 use crate::proto::owner::WorkerId;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::QueueRef;
+use crate::sense::report::{Ability, Found, Sensors};
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -58,8 +60,10 @@ pub(crate) struct CpuRecord {
     pub(crate) armed: Armed,
     /// Where the spotter sleeps.
     pub(crate) spotter: Parker,
-    /// The spotter's thread exists.
+    /// The spotter's thread was asked for.
     pub(crate) watched: AtomicBool,
+    /// What came of that.
+    pub(crate) spotter_found: Found,
     /// Pools with a lane on this CPU; filled from the front, never emptied.
     pub(crate) pools: Box<[PoolPlace]>,
 }
@@ -82,8 +86,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
-    /// Whether a thread's state can be seen from outside.
-    pub(crate) can_see: bool,
+    /// Who looks, and what the machine allows.
+    pub(crate) sensors: Sensors,
     /// Worker records by number (less one).
     workers: Box<[OnceLock<Arc<Worker>>]>,
     /// Records in use so far.
@@ -246,12 +250,39 @@ impl SystemInner {
         self.ordinal(os::current_cpu())
     }
 
-    /// Wakes the spotter of the lane's CPU, if it sleeps.
+    /// Wakes the spotter of the lane's CPU, if it sleeps; the monitor where there is none.
     pub(crate) fn arm_spotter(&self, lane: &Lane) {
         let record = &self.cpus[self.ordinal(lane.cpu)];
         if record.armed.arm() {
             lane.spend_eagerness();
-            record.spotter.unpark();
+            if record.spotter_found.get().works() {
+                record.spotter.unpark();
+            } else {
+                self.monitor.unpark();
+            }
+        }
+    }
+
+    /// Nothing waits: on CPUs without a spotter the monitor clears the flag in its place. Who
+    /// reads it a moment too early is found by the monitor's next round.
+    pub(crate) fn disarm_unspotted(&self) {
+        let unspotted = |r: &&CpuRecord| !r.spotter_found.get().works() && r.armed.is_armed();
+        for record in self.cpus.iter().filter(unspotted) {
+            record.armed.disarm_briefly();
+        }
+    }
+
+    /// Who looks besides the monitor. Where nobody can see there is no use in looking often.
+    pub(crate) fn company(&self) -> Company {
+        if !self.sensors.any() {
+            return Company::NotWanted;
+        }
+        let refused = |r: &CpuRecord| matches!(r.spotter_found.get(), Ability::Refused { .. });
+        let alone = !self.sensors.spotters() || self.cpus.iter().any(refused);
+        if alone && self.sensors.can_see() {
+            Company::Nobody
+        } else {
+            Company::Spotters
         }
     }
 

@@ -1,11 +1,12 @@
 //! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
-//! `probe` (is that thread blocked?), `cgroup` (the CPU quota) and, here, clocks and the calling
-//! thread's own settings.
+//! `probe` (is that thread blocked?), `cgroup` (the CPU quota), `trial` (what is allowed) and,
+//! here, clocks and the calling thread's own settings.
 
 mod cgroup;
 mod futex;
 mod probe;
 mod sched;
+mod trial;
 
 use std::io;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use self::sched::{
     current_cpu, enter_idle_class, get_affinity, get_nice, sched_yield, set_affinity, set_nice,
     set_short_slice,
 };
+pub(crate) use self::trial::try_abilities;
 
 /// One more than the greatest thread number that any kernel gives.
 const MAX_TID: Tid = 1 << 22;

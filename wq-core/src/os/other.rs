@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 
-use super::{ProbeKind, Sight, ThreadState, Tid};
+use super::{ProbeKind, Sight, ThreadState, Tid, Trial};
 use crate::cpuset::CpuSet;
 
 pub(crate) use self::futex::{futex_wait, futex_wake};
@@ -145,6 +145,11 @@ pub(crate) fn monotonic_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
 
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// Nothing of this can be done here.
+pub(crate) fn try_abilities(_nice: i8) -> Trial {
+    Trial::NOTHING_WORKS
 }
 
 /// Quotas are not known here.

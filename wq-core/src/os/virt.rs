@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{FutexWait, ProbeKind, Sight, Tid, platform};
+use super::{FutexWait, ProbeKind, Sight, Tid, Trial, platform};
 use crate::CpuSet;
 use crate::sim::machine::{Class, Here};
 
@@ -126,6 +126,11 @@ pub(crate) fn futex_wake(word: &AtomicU32, n: u32) -> usize {
 /// See the platform's.
 pub(crate) fn probe_works() -> ProbeKind {
     Here::get().map_or_else(platform::probe_works, |_| ProbeKind::Syscall)
+}
+
+/// See the platform's. In a virtual machine all works.
+pub(crate) fn try_abilities(nice: i8) -> Trial {
+    Here::get().map_or_else(|| platform::try_abilities(nice), |_| Trial::ALL_WORKS)
 }
 
 /// Starts a detached thread: of the caller's machine, if it has one.

@@ -175,18 +175,21 @@ fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
 fn watch_cpu(system: &Arc<SystemInner>, cpu: usize) {
     let record: &CpuRecord = &system.cpus[system.ordinal(cpu)];
     // Relaxed: only this thread writes it.
-    if !system.can_see || record.watched.swap(true, Ordering::Relaxed) {
+    if !system.sensors.spotters() || record.watched.swap(true, Ordering::Relaxed) {
         return;
     }
     let served = Arc::clone(system);
     let name = format!("{}/spot:{cpu}", system.tag);
     system.note_thread();
+    // Until it says otherwise.
+    record.spotter_found.note(&Ok(()));
     let spawned = os::spawn_thread(name, move || {
         let record = &served.cpus[served.ordinal(cpu)];
         spotter::run(&served, record);
         served.note_thread_gone();
     });
     if spawned.is_err() {
+        record.spotter_found.note(&spawned);
         // The monitor sees what the spotter would have seen, later.
         system.note_thread_gone();
     }

@@ -12,23 +12,15 @@ use std::time::Duration;
 
 use crate::lane::Lane;
 use crate::os;
+use crate::policy::{Activity, Company, Pace};
 use crate::pool::Pool;
 use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
-/// Shortest and longest pause between rounds.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
-/// Pause while a lane of high priority waits.
-const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
-/// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
-/// the spotter cannot.
-const PAUSE_ACTED: Duration = Duration::from_micros(100);
-/// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
-const IDLE_ROUNDS: u32 = 3_000;
 /// A round that comes this many times too late judges nobody.
-const TOO_LATE: u32 = 10;
+const TOO_LATE: u64 = 10;
 /// CPU time after which an unbound lane is relieved of an item that does not end.
 const HANDOFF_GRACE: Duration = Duration::from_millis(1);
 /// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
@@ -50,9 +42,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// An item that was not there at the last look.
-    fn first(view: OwnerView, starts: u64, worker: &Worker) -> Seen {
-        let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+    /// An item that was not there at the last look, of a worker whose CPU time is to be noted.
+    fn first(view: OwnerView, starts: u64, worker: Option<&Worker>) -> Seen {
+        let tid = worker.and_then(Worker::tid);
+        let cpu_at_first = tid.and_then(|tid| os::thread_cpu_time(tid).ok());
         Seen {
             view,
             starts,
@@ -62,56 +55,39 @@ impl Seen {
     }
 }
 
-/// What a round found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Activity {
-    /// No lane runs, nothing waits.
-    Idle,
-    /// Lanes run and nothing waits behind.
-    Busy,
-    /// As above, with items that last: work may wait behind one at any moment.
-    Dear,
-    /// Work waits.
-    Waiting,
-    /// Work of high priority waits.
-    Highpri,
-    /// A lane was taken from a sleeping worker; its next item may sleep as well.
-    Acted,
-}
-
 /// Rounds with the same lane, by pool and slot.
 type Memory = HashMap<(u32, usize), Seen>;
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>) {
     let mut memory = Memory::new();
-    let mut pause = PAUSE.0;
-    let mut idle_rounds = 0;
+    let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
-        system.monitor.park(Some(pause));
+        system.monitor.park(Some(pace.pause));
+        let company = system.company();
         let now = os::monotonic_ns();
-        let late = now.saturating_sub(last) > (pause * TOO_LATE).as_nanos() as u64;
-        last = now;
-        if late {
+        let pause_ns = pace.pause.as_nanos() as u64;
+        if now.saturating_sub(last) > pause_ns * TOO_LATE {
             memory.clear();
+        } else if company == Company::Nobody && now.saturating_sub(last) < pause_ns {
+            // Woken: work has begun to wait where no spotter looks.
+            pace = Pace::fresh(company);
         }
-        let activity = round(system, &mut memory);
-        (pause, idle_rounds) = match activity {
-            Activity::Acted => (PAUSE_ACTED, 0),
-            Activity::Highpri => (PAUSE_HIGHPRI, 0),
-            Activity::Waiting | Activity::Dear => (PAUSE.0, 0),
-            Activity::Busy => ((pause * 2).clamp(PAUSE.0, PAUSE.1), 0),
-            Activity::Idle => ((pause * 2).clamp(PAUSE.0, PAUSE.1), idle_rounds + 1),
-        };
-        if idle_rounds >= IDLE_ROUNDS {
+        last = now;
+        let found = round(system, &mut memory);
+        if found < Activity::Waiting {
+            system.disarm_unspotted();
+        }
+        pace = pace.next(found, company);
+        if pace.is_over(company) {
             system.monitor_armed.disarm();
             if round(system, &mut memory) == Activity::Idle && !system.is_stopped() {
                 system.monitor.park(None);
             }
             // Whoever woke us armed; after a busy last look we do it ourselves.
             let _ = system.monitor_armed.arm();
-            (pause, idle_rounds, last) = (PAUSE.0, 0, os::monotonic_ns());
+            (pace, last) = (Pace::fresh(company), os::monotonic_ns());
         }
     }
 }
@@ -152,6 +128,11 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     activity
 }
 
+/// The worker, if its use of CPU time is anybody's concern.
+fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
+    system.sensors.any().then_some(worker)
+}
+
 /// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
 /// something does.
 fn note_running(system: &Arc<SystemInner>, lane: &Lane, before: Option<&Seen>) -> Option<Seen> {
@@ -164,7 +145,7 @@ fn note_running(system: &Arc<SystemInner>, lane: &Lane, before: Option<&Seen>) -
     if let Some(seen) = before.filter(|b| b.view == view && b.starts == starts) {
         return Some(*seen);
     }
-    Some(Seen::first(view, starts, worker))
+    Some(Seen::first(view, starts, judged(system, worker)))
 }
 
 /// Looks at a lane in which work waits. What to remember for the next round.
@@ -187,11 +168,11 @@ fn judge(
         if looked == Look::Acted {
             return None;
         }
-        return Some(Seen::first(view, starts, worker));
+        return Some(Seen::first(view, starts, judged(system, worker)));
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        let asleep = view.is_blocking() || worker.look().state.is_blocked();
+        let asleep = view.is_blocking() || system.look(worker).state.is_blocked();
         if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }
@@ -244,8 +225,11 @@ fn rescue(
 
 /// The owner runs and its item did not end since the last round.
 fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: Seen) -> Option<Seen> {
+    if !system.sensors.any() {
+        return Some(seen);
+    }
     let stood_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
-    if !system.can_see && stood_ns >= BLIND_GRACE.as_nanos() as u64 {
+    if !system.sensors.can_see() && stood_ns >= BLIND_GRACE.as_nanos() as u64 {
         // It sleeps or it burns: nobody can tell here, and in both cases work has waited enough.
         return (!system.take_over(pool, lane, seen.view, Sensor::Monitor)).then_some(seen);
     }

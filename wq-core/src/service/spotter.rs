@@ -29,9 +29,13 @@ const SHORT_SLEEP: Duration = Duration::from_millis(2);
 pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
     os::block_all_signals();
     os::set_timer_slack_ns(1);
-    let pinned = os::set_affinity(0, &record.mask).is_ok();
-    if !pinned || os::enter_idle_class().is_err() {
-        // A spotter that competes with the workers would be worse than none.
+    let placed = os::set_affinity(0, &record.mask).and_then(|()| os::enter_idle_class());
+    record.spotter_found.note(&placed);
+    if placed.is_err() {
+        // A spotter that competes with the workers would be worse than none. Whoever armed it
+        // meanwhile did not wake the monitor.
+        record.armed.disarm_briefly();
+        system.monitor.unpark();
         return;
     }
     let mut fruitless = 0;

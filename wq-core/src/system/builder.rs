@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
+use crate::pool::HIGHPRI_NICE;
 use crate::proto::arm::Armed;
 use crate::proto::asym;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::builder::{BuildError, Complaints, check_name};
+use crate::sense::report::{Found, Sensing, Sensors};
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -46,6 +48,7 @@ pub struct SystemBuilder {
     cpus: Option<String>,
     workers: Option<usize>,
     keep_alive: Duration,
+    sensing: Sensing,
     /// The machine, if it is not to be looked at.
     topology: Option<Topology>,
 }
@@ -58,6 +61,7 @@ impl SystemBuilder {
             cpus: None,
             workers: None,
             keep_alive: KEEP_ALIVE,
+            sensing: Sensing::Auto,
             topology: None,
         }
     }
@@ -126,6 +130,23 @@ impl SystemBuilder {
         self
     }
 
+    /// Who is to notice that tasks block or burn CPU; default [`Sensing::Auto`].
+    ///
+    /// What the machine lacks is left out by itself, and [`System::sensors`] says what.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Sensing, System};
+    ///
+    /// let system = System::builder().sensing(Sensing::Monitor).build()?;
+    /// assert!(system.sensors().spotted.is_empty());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn sensing(mut self, sensing: Sensing) -> SystemBuilder {
+        self.sensing = sensing;
+        self
+    }
+
     /// Has the System believe in this machine.
     #[cfg(test)]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
@@ -180,6 +201,7 @@ impl SystemBuilder {
             armed: Armed::new(),
             spotter: Parker::new(),
             watched: AtomicBool::new(false),
+            spotter_found: Found::new(),
             pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
         };
         SystemInner {
@@ -190,7 +212,11 @@ impl SystemBuilder {
             cpus: cpus.iter().map(record).collect(),
             topology,
             keep_alive: self.keep_alive,
-            can_see: os::probe_works() != os::ProbeKind::None,
+            sensors: Sensors::new(
+                self.sensing,
+                os::probe_works(),
+                os::try_abilities(HIGHPRI_NICE),
+            ),
             workers: (0..MAX_WORKERS).map(|_| OnceLock::new()).collect(),
             nr_records: AtomicU32::new(0),
             discarded: Spares::new(),
