@@ -5,54 +5,16 @@
 //! lane that is declared free. A few polls that do not burn, and the type is forgotten. What
 //! several kinds share a type for (boxed futures) is remembered and forgotten together.
 
-use std::any::TypeId;
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::kind::{Kind, KindNumber};
 
 /// Types that are remembered at most; two that meet in a slot push each other out.
 const SLOTS: usize = 128;
 /// Polls in a row without burning after which a type is forgotten.
 const CREDIT: u64 = 4;
 /// Where a slot's word holds the polls that are left.
-const CREDIT_MASK: u64 = 0xff;
-
-/// A type, as the memory knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Kind(u64);
-
-impl Kind {
-    /// The kind of items that are made of an `F`.
-    #[inline]
-    pub(crate) fn of<F: 'static>() -> Kind {
-        let mut taker = HashTaker(0);
-        TypeId::of::<F>().hash(&mut taker);
-        Kind(taker.0 & !CREDIT_MASK)
-    }
-
-    /// Its slot.
-    fn slot(self) -> usize {
-        (self.0 >> 32) as usize % SLOTS
-    }
-}
-
-/// Takes what a type's number hashes to as it is: that is a hash already.
-struct HashTaker(u64);
-
-impl Hasher for HashTaker {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 ^= number;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+const CREDIT_MASK: u64 = KindNumber::FREE_BITS;
 
 /// The memory of a System. Relaxed throughout: what is lost or doubled costs a hand-over.
 #[derive(Debug)]
@@ -72,24 +34,30 @@ impl Hogs {
         }
     }
 
+    /// The slot of a kind.
+    fn slot(&self, kind: KindNumber) -> &AtomicU64 {
+        &self.slots[(kind.bits() >> 32) as usize % SLOTS]
+    }
+
     /// Whether items of this kind burnt CPU lately.
     #[inline]
-    pub(crate) fn knows(&self, kind: impl FnOnce() -> Kind) -> bool {
+    pub(crate) fn knows(&self, kind: &Kind) -> bool {
         if self.known.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let kind = kind();
-        self.slots[kind.slot()].load(Ordering::Relaxed) & !CREDIT_MASK == kind.0
+        let kind = kind.number();
+        self.slot(kind).load(Ordering::Relaxed) & !CREDIT_MASK == kind.bits()
     }
 
     /// A poll of an item of this kind has burnt, or (of a kind that is taken for one) has not.
     #[cold]
-    pub(crate) fn note(&self, kind: Kind, burnt: bool) {
-        let slot = &self.slots[kind.slot()];
+    pub(crate) fn note(&self, kind: &Kind, burnt: bool) {
+        let kind = kind.number();
+        let slot = self.slot(kind);
         let word = slot.load(Ordering::Relaxed);
         let next = match word & CREDIT_MASK {
-            _ if burnt => kind.0 | CREDIT,
-            _ if word & !CREDIT_MASK != kind.0 => return,
+            _ if burnt => kind.bits() | CREDIT,
+            _ if word & !CREDIT_MASK != kind.bits() => return,
             0 | 1 => 0,
             _ => word - 1,
         };
@@ -113,17 +81,16 @@ mod tests {
         struct Other;
         let hogs = Hogs::new();
         let (burner, other) = (Kind::of::<Burner>(), Kind::of::<Other>());
-        assert_ne!(burner, other);
-        assert!(!hogs.knows(|| burner));
+        assert!(!hogs.knows(burner));
         hogs.note(burner, true);
-        assert!(hogs.knows(|| burner));
-        assert!(!hogs.knows(|| other));
+        assert!(hogs.knows(burner));
+        assert!(!hogs.knows(other));
         for _ in 0..CREDIT {
-            assert!(hogs.knows(|| burner));
+            assert!(hogs.knows(burner));
             hogs.note(other, false);
             hogs.note(burner, false);
         }
-        assert!(!hogs.knows(|| burner));
+        assert!(!hogs.knows(burner));
         assert_eq!(hogs.known.load(Ordering::Relaxed), 0);
     }
 }

@@ -52,6 +52,8 @@ mod entry;
 #[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
+mod kind;
+#[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
 mod list;

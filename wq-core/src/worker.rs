@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use crate::kind::{Doing, Kind};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
@@ -25,10 +26,8 @@ pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     /// "Inside a section".
     pub(crate) mark: CachePadded<Mark>,
-    /// Items started, counted by the worker alone; with `in_item` the sensors' stamp.
-    starts: CachePadded<AtomicU64>,
-    /// Whether it runs user code now.
-    in_item: AtomicBool,
+    /// What it writes for each item.
+    progress: CachePadded<Progress>,
     /// Its place on the pool's stack of spares.
     pub(crate) spare: SpareSlot,
     /// The lane that it was given.
@@ -53,14 +52,28 @@ pub(crate) struct Worker {
     name: Mutex<String>,
 }
 
+/// What a worker writes for each item, and others read.
+#[derive(Debug)]
+struct Progress {
+    /// Items started, counted by the worker alone; with `in_item` the sensors' stamp.
+    starts: AtomicU64,
+    /// Whether it runs user code now.
+    in_item: AtomicBool,
+    /// What that is, or was last.
+    doing: Doing,
+}
+
 impl Worker {
     /// A record without a thread.
     pub(crate) fn new(id: WorkerId) -> Worker {
         Worker {
             id,
             mark: CachePadded::new(Mark::new()),
-            starts: CachePadded::new(AtomicU64::new(0)),
-            in_item: AtomicBool::new(false),
+            progress: CachePadded::new(Progress {
+                starts: AtomicU64::new(0),
+                in_item: AtomicBool::new(false),
+                doing: Doing::new(),
+            }),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
@@ -183,28 +196,47 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn begin_item(&self) {
         // Relaxed: the worker alone writes; sensors compare two looks.
-        let starts = self.starts.load(Ordering::Relaxed);
-        self.starts.store(starts.wrapping_add(1), Ordering::Relaxed);
-        self.in_item.store(true, Ordering::Relaxed);
+        let starts = self.progress.starts.load(Ordering::Relaxed);
+        self.progress
+            .starts
+            .store(starts.wrapping_add(1), Ordering::Relaxed);
+        self.progress.in_item.store(true, Ordering::Relaxed);
     }
 
     /// The item's poll is over.
     #[inline(always)]
     pub(crate) fn end_item(&self) {
         // Relaxed: as in `begin_item`.
-        self.in_item.store(false, Ordering::Relaxed);
+        self.progress.in_item.store(false, Ordering::Relaxed);
     }
 
     /// Number of items started: unchanged between two looks means the same item.
     pub(crate) fn starts(&self) -> u64 {
         // Relaxed: see `begin_item`.
-        self.starts.load(Ordering::Relaxed)
+        self.progress.starts.load(Ordering::Relaxed)
     }
 
     /// Whether it runs user code now.
     pub(crate) fn is_in_item(&self) -> bool {
         // Relaxed: see `begin_item`.
-        self.in_item.load(Ordering::Relaxed)
+        self.progress.in_item.load(Ordering::Relaxed)
+    }
+
+    /// A future or closure of this kind is about to be polled.
+    #[inline(always)]
+    pub(crate) fn note_kind(&self, kind: &'static Kind) {
+        self.progress.doing.set(kind);
+    }
+
+    /// The kind of what it runs, or ran last.
+    pub(crate) fn kind(&self) -> Option<&'static Kind> {
+        self.progress.doing.get()
+    }
+
+    /// The type of the future or closure that it runs, if it runs one. A look: it may be the one
+    /// before, or be over when this returns. Waits for nothing and takes no memory.
+    pub(crate) fn doing(&self) -> Option<&'static str> {
+        self.kind().filter(|_| self.is_in_item()).map(Kind::name)
     }
 
     /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands
@@ -238,5 +270,94 @@ impl Worker {
             *kept = None;
         }
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use crate::{DelayedWork, System, Work};
+
+    /// What the only busy worker of `system` does.
+    fn doing(system: &System) -> Option<&'static str> {
+        system.inner.records().find_map(|worker| worker.doing())
+    }
+
+    /// Something for an item to do: says that it runs, and waits until it may end.
+    fn held() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
+        let ((began, begins), (go, may_go)) = (channel(), channel());
+        let hold = move || {
+            began.send(()).expect("the test waits");
+            may_go.recv().expect("the test lets it go");
+        };
+        (hold, begins, go)
+    }
+
+    /// Runs one item, and returns what its worker is said to do meanwhile.
+    fn seen(queue_it: impl FnOnce(&System, Box<dyn FnOnce() + Send>)) -> &'static str {
+        let system = System::builder().workers(1).build().expect("a System");
+        let (hold, begins, go) = held();
+        queue_it(&system, Box::new(hold));
+        begins.recv().expect("it runs");
+        let seen = doing(&system).expect("a worker runs it");
+        go.send(()).expect("it waits");
+        drop(system);
+        seen
+    }
+
+    /// A function of the user's.
+    async fn serve(hold: Box<dyn FnOnce() + Send>) {
+        hold();
+    }
+
+    /// Goal: who looks at a worker learns the type of the user's future or closure. Method: every
+    /// way to queue something, looked at while it runs.
+    #[test]
+    fn a_worker_names_what_it_runs() {
+        let here = |name: &str| name.contains("worker::tests::") && name.contains("{{closure}}");
+        let future = seen(|system, hold| drop(system.default_queue().spawn(serve(hold))));
+        assert!(future.contains("::serve"), "{future}");
+        let function = seen(|system, hold| {
+            let hold = move || {
+                hold();
+            };
+            drop(system.default_queue().spawn_fn(hold));
+        });
+        assert!(
+            here(function) && !function.contains("spawn_fn"),
+            "{function}"
+        );
+        let work = seen(|system, hold| {
+            let mut hold = Some(hold);
+            let work = Work::new(move || hold.take().map_or((), |hold| hold()));
+            let _ = system.default_queue().queue(&work);
+        });
+        assert!(here(work), "{work}");
+        let delayed = seen(|system, hold| {
+            let mut hold = Some(hold);
+            let work = DelayedWork::new(move || hold.take().map_or((), |hold| hold()));
+            let _ = system
+                .default_queue()
+                .queue_after(&work, std::time::Duration::ZERO);
+        });
+        assert!(here(delayed), "{delayed}");
+        let boxed = seen(|system, hold| {
+            let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(serve(hold));
+            drop(system.default_queue().spawn(boxed));
+        });
+        assert!(boxed.contains("dyn"), "{boxed}");
+    }
+
+    /// Goal: a worker between items does nothing that has a name. Method: waits until it says so,
+    /// which is a moment after the item's handle knows.
+    #[test]
+    fn an_idle_worker_names_nothing() {
+        let system = System::builder().workers(1).build().expect("a System");
+        system.run(async {});
+        while doing(&system).is_some() {
+            std::thread::yield_now();
+        }
     }
 }
