@@ -35,6 +35,51 @@ pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f`, which may block or not: a read that is often in the page cache, a lock that is
+/// mostly free, a foreign call.
+///
+/// Costs two plain stores, and nothing changes unless the thread really goes to sleep while work
+/// waits behind it. Then the CPU's spotter takes the word for the first of its two looks at the
+/// thread. Use [`blocking`] where the thread sleeps for certain, and nothing where the last
+/// microsecond does not matter. Outside a worker it only runs `f`. Sections nest.
+///
+/// # Examples
+/// ```
+/// let line = wq_core::may_block(|| std::fs::read_to_string("Cargo.toml"));
+/// assert!(line.is_ok());
+/// ```
+#[doc(alias = "wq_worker_sleeping")]
+pub fn may_block<R>(f: impl FnOnce() -> R) -> R {
+    let _section = MayBlock::begin();
+    f()
+}
+
+/// The section of [`may_block`]; ends when dropped.
+struct MayBlock {
+    /// What to go back to.
+    before: bool,
+}
+
+impl MayBlock {
+    /// Tells the sensors.
+    fn begin() -> MayBlock {
+        MayBlock {
+            before: say_may_block(true),
+        }
+    }
+}
+
+impl Drop for MayBlock {
+    fn drop(&mut self) {
+        say_may_block(self.before);
+    }
+}
+
+/// The calling worker's item may block, or not; what it said before.
+fn say_may_block(may: bool) -> bool {
+    Current::with(|current| current.is_some_and(|c| c.worker.set_may_block(may)))
+}
+
 /// A declared block; ends when dropped.
 struct Blocking;
 

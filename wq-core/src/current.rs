@@ -14,6 +14,7 @@ use crate::lane::{Holder, Lane};
 use crate::pool::Pool;
 use crate::proto::owner::Token;
 use crate::queue::{EndKind, QueueRef};
+use crate::sense::siblings::Siblings;
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
@@ -44,6 +45,8 @@ pub(crate) struct Current {
     hog_since_ns: Cell<u64>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
+    /// What it saw of the other lanes of its CPU.
+    pub(crate) siblings: Siblings,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
 }
@@ -72,6 +75,7 @@ impl Current {
             expected: Cell::new(true),
             hog_since_ns: Cell::new(0),
             items: Cell::new(0),
+            siblings: Siblings::new(),
             blocking_depth: Cell::new(0),
         }
     }

@@ -96,7 +96,7 @@ mod work;
 mod worker;
 
 #[cfg(not(loom))]
-pub use self::block::blocking;
+pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
 #[cfg(not(loom))]

@@ -185,8 +185,12 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 }
                 ended = execute(current, lane, entry);
                 // A worker whose items block holds a lane for one or two of them.
-                if current.count_item() % SAMPLE_EVERY == 0 {
+                let items = current.count_item();
+                if items % SAMPLE_EVERY == 0 {
                     sample(current, lane, holder);
+                }
+                if current.siblings.are_due(items) {
+                    current.system.look_at_siblings(current, lane, items);
                 }
             }
             Advance::Empty => {

@@ -5,6 +5,8 @@
 //! what an earlier one may have left undone. The functions that the spotter calls take no lock
 //! and no memory.
 
+pub(crate) mod siblings;
+
 use std::sync::atomic::Ordering;
 
 use crate::lane::Lane;
@@ -98,7 +100,13 @@ impl SystemInner {
             return Look::Acted;
         }
         let starts = worker.starts();
-        let state = worker.look();
+        // Its CPU is idle and it said that it may block: the look after the claim is enough.
+        let said_so = sensor == Sensor::Spotter && worker.may_block();
+        let state = if said_so {
+            ThreadState::Asleep
+        } else {
+            worker.look()
+        };
         if lane.view() != seen || worker.starts() != starts {
             return Look::Running;
         }
@@ -114,8 +122,13 @@ impl SystemInner {
             ThreadState::Blocked | ThreadState::Asleep
                 if policy::need_more_worker(pool.load(lane.has_work(), 0)) =>
             {
-                self.take_over(pool, lane, seen, sensor);
-                Look::Acted
+                let done = self.take_over(pool, lane, seen, sensor);
+                // Without a look of its own it may have run all the time.
+                if done || !said_so {
+                    Look::Acted
+                } else {
+                    Look::Running
+                }
             }
             ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
         }

@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) mark: CachePadded<Mark>,
     /// What it writes for each item.
     progress: CachePadded<Progress>,
+    /// Its item's code said that it may block: an idle CPU needs no other proof.
+    may_block: AtomicBool,
     /// Its place on the pool's stack of spares.
     pub(crate) spare: SpareSlot,
     /// The lane that it was given.
@@ -74,6 +76,7 @@ impl Worker {
                 in_item: AtomicBool::new(false),
                 doing: Doing::new(),
             }),
+            may_block: AtomicBool::new(false),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
@@ -237,6 +240,20 @@ impl Worker {
     /// before, or be over when this returns. Waits for nothing and takes no memory.
     pub(crate) fn doing(&self) -> Option<&'static str> {
         self.kind().filter(|_| self.is_in_item()).map(Kind::name)
+    }
+
+    /// The item says that it may block from here on, or not any more. True: it had said so before.
+    pub(crate) fn set_may_block(&self, may: bool) -> bool {
+        // Relaxed: the worker alone writes; a hint for the spotter, which looks again later.
+        let before = self.may_block.load(Ordering::Relaxed);
+        self.may_block.store(may, Ordering::Relaxed);
+        before
+    }
+
+    /// Whether the item said that it may block.
+    pub(crate) fn may_block(&self) -> bool {
+        // Relaxed: see `set_may_block`.
+        self.may_block.load(Ordering::Relaxed)
     }
 
     /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands

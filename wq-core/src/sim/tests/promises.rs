@@ -131,6 +131,61 @@ fn t7_requests_during_a_run_coalesce() {
     });
 }
 
+/// A lane whose worker blocks on a CPU that another lane keeps busy (where no spotter runs) is seen
+/// by the busy worker between two of its items, sooner than by the monitor.
+#[test]
+fn a_busy_worker_sees_that_its_neighbour_blocks() {
+    let item = Duration::from_micros(50);
+    on_one_cpu(|sim| {
+        let normal = percpu(sim);
+        let urgent = Workqueue::percpu("urgent")
+            .highpri()
+            .system(&sim.system)
+            .build()
+            .expect("a good queue");
+        // A worker that must be made for it would look by itself.
+        for _ in 0..3 {
+            drop(urgent.spawn_fn(|| sleep(ms(1))));
+        }
+        urgent.flush().wait().expect("all end");
+        let seen_before = sim.system.stats().handovers_sibling;
+        let (trace, next) = (sim.trace.clone(), urgent.clone());
+        // Behind so many that the lane knows what its items cost.
+        for n in 0..200 {
+            let (trace, next) = (trace.clone(), next.clone());
+            drop(normal.spawn_fn(move || {
+                burn(item);
+                if n == 40 {
+                    drop(next.spawn_fn(napper(&trace)));
+                    drop(next.spawn_fn(burner(&trace, "second", item)));
+                }
+            }));
+        }
+        normal.flush().wait().expect("all end");
+        urgent.flush().wait().expect("all end");
+        let begin = |what: char, item: &str| {
+            let mut events = sim.trace.events().into_iter();
+            let event = events.find(|event| event.what == what && event.item == item);
+            event.expect("it ran").at_ns
+        };
+        let late_ns = begin('r', "second") - begin('s', "first");
+        assert!(
+            late_ns <= 2 * item.as_nanos() as u64,
+            "late by {late_ns} ns"
+        );
+        assert!(sim.system.stats().handovers_sibling > seen_before);
+    });
+}
+
+/// An item that blocks its thread for ten milliseconds at once.
+fn napper(trace: &Trace) -> impl FnOnce() + Send + 'static {
+    let trace = trace.clone();
+    move || {
+        trace.mark("first", 's');
+        sleep(ms(10));
+    }
+}
+
 /// T8: an item of high priority does not wait for a backlog, and what it interrupts goes on.
 #[test]
 fn t8_high_priority_does_not_wait_for_the_backlog() {
