@@ -15,7 +15,7 @@ use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::Admission;
 use crate::queue::{QueueInner, QueueRef};
-use crate::sense::Sensor;
+use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
 
 /// Why an item was not accepted.
@@ -272,9 +272,22 @@ impl SystemInner {
             self.staff(pool, lane, seen);
         } else if seen.is_blocking() && !seen.is_revoked() {
             self.take_over(pool, lane, seen, Sensor::Marked);
-        } else {
+        } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
         }
+    }
+
+    /// Work was brought to a lane whose owner is inside an item. If such items block now and then,
+    /// one look here saves waking the spotter to look. True: the lane was handed over.
+    fn looks_asleep(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
+        if !lane.is_eager() || seen.is_waking() {
+            return false;
+        }
+        let look = self.examine_running(pool, lane, seen, Sensor::Producer, 0);
+        if look == Look::Running {
+            lane.spend_eagerness();
+        }
+        look == Look::Acted
     }
 
     /// Work waits behind a running item: has the CPU's spotter look when the CPU goes idle, if

@@ -28,8 +28,10 @@ pub(crate) enum Sensor {
     Spotter,
     /// The monitor.
     Monitor,
-    /// A worker of the same pool that had no lane.
+    /// A worker that was between two items.
     Sibling,
+    /// Whoever brought work to the lane.
+    Producer,
     /// The monitor, of an item that burns CPU.
     Hog,
     /// A test.
@@ -99,6 +101,19 @@ impl SystemInner {
             worker.parker.unpark();
             return Look::Acted;
         }
+        self.examine_running(pool, lane, seen, sensor, blocked_for_ns)
+    }
+
+    /// As [`SystemInner::examine`], of a lane whose owner is inside an item, as `seen`.
+    pub(crate) fn examine_running(
+        &self,
+        pool: &Pool,
+        lane: &Lane,
+        seen: OwnerView,
+        sensor: Sensor,
+        blocked_for_ns: u64,
+    ) -> Look {
+        let worker = self.worker(seen.worker());
         let starts = worker.starts();
         // Its CPU is idle and it said that it may block: the look after the claim is enough.
         let said_so = sensor == Sensor::Spotter && worker.may_block();
@@ -168,7 +183,9 @@ impl SystemInner {
         };
         let worker = self.worker(spare);
         let standing = || match sensor {
-            Sensor::Spotter | Sensor::Monitor | Sensor::Sibling => victim.standing(),
+            Sensor::Spotter | Sensor::Monitor | Sensor::Sibling | Sensor::Producer => {
+                victim.standing()
+            }
             // It said so, runs, or does whatever the test has it do.
             Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
         };

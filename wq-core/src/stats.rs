@@ -38,6 +38,7 @@ pub(crate) struct Stats {
     pub(crate) by_spotter: Counter,
     pub(crate) by_monitor: Counter,
     pub(crate) by_sibling: Counter,
+    pub(crate) by_producer: Counter,
     pub(crate) by_hog: Counter,
     pub(crate) forced: Counter,
     pub(crate) fruitless: Counter,
@@ -60,6 +61,7 @@ impl Stats {
             Sensor::Spotter => self.by_spotter.raise(),
             Sensor::Monitor => self.by_monitor.raise(),
             Sensor::Sibling => self.by_sibling.raise(),
+            Sensor::Producer => self.by_producer.raise(),
             Sensor::Hog => self.by_hog.raise(),
             Sensor::Forced => self.forced.raise(),
         }
@@ -110,6 +112,8 @@ pub struct SystemStats {
     /// Lanes handed over because another worker, between two lanes of its own, found the worker
     /// asleep.
     pub handovers_sibling: u64,
+    /// Lanes handed over because whoever brought work found the worker asleep.
+    pub handovers_producer: u64,
     /// Lanes handed over because the item burned CPU for longer than the grace.
     pub cpu_intensive: u64,
     /// Lanes handed over by a test.

@@ -337,6 +337,7 @@ impl System {
             handovers_spotter: s.by_spotter.get(),
             handovers_monitor: s.by_monitor.get(),
             handovers_sibling: s.by_sibling.get(),
+            handovers_producer: s.by_producer.get(),
             cpu_intensive: s.by_hog.get(),
             handovers_forced: s.forced.get(),
             fruitless_looks: s.fruitless.get(),
