@@ -100,6 +100,8 @@ pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
 #[cfg(not(loom))]
+pub use self::hogs::table::CpuHog;
+#[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]
 pub use self::queue::flush::FlushReport;

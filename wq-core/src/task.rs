@@ -164,14 +164,8 @@ fn note_cost() {
 /// See [`note_cost`].
 #[cold]
 fn note_verdict(current: &Current) {
-    let Some(burnt) = current.verdict() else {
-        return;
-    };
-    if let Some(kind) = current.worker.kind() {
-        current.system.hogs.note(kind, burnt);
-    }
-    if let Some(meta) = current.meta() {
-        meta.note_burning(burnt);
+    if let (Some((cost, why)), Some(kind)) = (current.cost(), current.worker.kind()) {
+        crate::hogs::mark::judge(current, kind, cost, why);
     }
 }
 
@@ -261,7 +255,7 @@ where
 /// Whether items of this kind burnt CPU lately.
 #[inline]
 fn knows_burner(queue: QueueRef, kind: &Kind) -> bool {
-    queue.get().system.get().hogs.knows(kind)
+    queue.get().system.get().hogs.memory.knows(kind)
 }
 
 /// A future, named after `N`.

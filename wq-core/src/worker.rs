@@ -30,6 +30,10 @@ pub(crate) struct Worker {
     progress: CachePadded<Progress>,
     /// Its item's code said that it may block: an idle CPU needs no other proof.
     may_block: AtomicBool,
+    /// Its item is inside a block that it declared.
+    in_block: AtomicBool,
+    /// Which item was marked CPU intensive last, by the count of starts; 0 for none.
+    marked: AtomicU64,
     /// Its place on the pool's stack of spares.
     pub(crate) spare: SpareSlot,
     /// The lane that it was given.
@@ -47,8 +51,8 @@ pub(crate) struct Worker {
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     displaced_ns: AtomicU64,
-    /// It was taken from an item that did not move: the thread's CPU time by then, ns; 0 for never.
-    /// The item burns if its poll goes on to use much more.
+    /// It was taken from an item that did not move: the thread's CPU time when that item was first
+    /// seen, ns; 0 for never. The item burns if its poll uses much from there on.
     stood_still_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
@@ -77,6 +81,8 @@ impl Worker {
                 doing: Doing::new(),
             }),
             may_block: AtomicBool::new(false),
+            in_block: AtomicBool::new(false),
+            marked: AtomicU64::new(0),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
@@ -127,12 +133,13 @@ impl Worker {
         }
     }
 
-    /// Its lane is about to be taken from it, because it sleeps or (`stands_still`) because its
-    /// item does not end. Before the change of hands: a victim that returns at once reads it.
-    pub(crate) fn note_displaced(&self, stands_still: bool) {
-        let cpu_ns = if stands_still { self.cpu_ns() } else { 0 };
+    /// Its lane is about to be taken from it, because it sleeps or because its item does not end,
+    /// which was first seen when the thread had used so much CPU time. Before the change of hands:
+    /// a victim that returns at once reads it.
+    pub(crate) fn note_displaced(&self, stood_still: Option<u64>) {
         // Relaxed: statistics and a hint.
-        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
+        self.stood_still_ns
+            .store(stood_still.unwrap_or(0), Ordering::Relaxed);
         self.displaced_ns
             .store(os::monotonic_ns(), Ordering::Relaxed);
     }
@@ -248,6 +255,31 @@ impl Worker {
         let before = self.may_block.load(Ordering::Relaxed);
         self.may_block.store(may, Ordering::Relaxed);
         before
+    }
+
+    /// The item is inside a block that it declared, or not any more.
+    pub(crate) fn set_in_block(&self, inside: bool) {
+        // Relaxed: the worker alone writes; who reads it looks again later.
+        self.in_block.store(inside, Ordering::Relaxed);
+    }
+
+    /// Whether the item is inside a block that it declared.
+    pub(crate) fn is_in_block(&self) -> bool {
+        // Relaxed: see `set_in_block`.
+        self.in_block.load(Ordering::Relaxed)
+    }
+
+    /// Whether the item with this number was marked CPU intensive.
+    #[inline]
+    pub(crate) fn is_marked(&self, starts: u64) -> bool {
+        // Relaxed: a statistic.
+        self.marked.load(Ordering::Relaxed) == starts
+    }
+
+    /// Marks the item with this number; true for the one who did it first.
+    pub(crate) fn claim_mark(&self, starts: u64) -> bool {
+        // Relaxed: as above.
+        self.marked.swap(starts, Ordering::Relaxed) != starts
     }
 
     /// Whether the item said that it may block.

@@ -132,6 +132,7 @@ impl SystemInner {
         self.wait_for_threads(report.detached_threads.len() as u32);
         self.dig();
         pins::wait_for_all();
+        self.write_reports();
         report
     }
 
