@@ -52,6 +52,8 @@ mod entry;
 #[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
+mod kind;
+#[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
 mod list;
@@ -97,6 +99,8 @@ mod worker;
 pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
+#[cfg(not(loom))]
+pub use self::hogs::table::CpuHog;
 #[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]

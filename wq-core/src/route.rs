@@ -169,6 +169,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
+        if while_it_ran {
+            let marked = current.is_some_and(|c| c.worker.is_marked(c.worker.starts()));
+            entry.meta().go_on(marked);
+        }
         let place = match current {
             _ if !while_it_ran => Place::Slot,
             Some(current) if current.item_yields() => Place::Yielded,

@@ -34,8 +34,8 @@ pub(crate) enum Sensor {
     Sibling,
     /// Whoever brought work to the lane.
     Producer,
-    /// The monitor, of an item that burns CPU.
-    Hog,
+    /// The monitor, of an item that burns CPU, from this CPU time of its thread on, ns.
+    Hog(u64),
     /// A test.
     Forced,
 }
@@ -47,8 +47,8 @@ enum Reason {
     Declared,
     /// The owner was seen asleep, on this futex or (0) elsewhere.
     Sleeps(usize),
-    /// The owner has been at one item for long.
-    StandsStill,
+    /// The owner has been at one item for long, from this CPU time of its thread on, ns.
+    StandsStill(u64),
 }
 
 /// What a look at a lane gave.
@@ -70,10 +70,6 @@ const WASTED_WITHIN_NS: u64 = 50_000;
 const WASTED_IN_A_ROW: u32 = 8;
 /// First and largest grace, ns.
 const GRACE_NS: (u64, u64) = (50_000, 1_000_000);
-
-/// A sibling takes an unbound lane with waiting work from an owner that is known to be at the same
-/// item for so long, ns.
-const STANDS_STILL_NS: u64 = 500_000;
 
 impl SystemInner {
     /// Looks at one lane and does what has to be done. `now_ns` and `blocked_since_ns` let the
@@ -201,7 +197,7 @@ impl SystemInner {
                 victim.standing()
             }
             // It said so, runs, or does whatever the test has it do.
-            Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
+            Sensor::Marked | Sensor::Hog(_) | Sensor::Forced => Standing::Unknown,
         };
         let revoked = if seen.is_revoked() {
             lane.owner.revoke_stale(seen, &victim.mark, standing)
@@ -213,7 +209,10 @@ impl SystemInner {
                 let token = revoked.next_token(spare);
                 let slot = pool.slot_of(lane) as u32;
                 worker.assignment.offer(slot, token);
-                victim.note_displaced(sensor == Sensor::Hog);
+                victim.note_displaced(match sensor {
+                    Sensor::Hog(cpu_ns) => Some(cpu_ns),
+                    _ => None,
+                });
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -318,12 +317,12 @@ impl SystemInner {
             // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
             // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
             // rule: one runner.
-            ThreadState::Running | ThreadState::Unknown
-                if self.sensors.any() && !pool.is_percpu() =>
-            {
+            ThreadState::Running | ThreadState::Unknown if self.sensors.any() => {
+                let patience_ns = self.hogs.knobs.stands_still_ns(pool.is_percpu())?;
                 let (starts, now) = (victim.starts(), os::monotonic_ns());
-                let lasts = lane.watch.item_lasts_ns(victim.id, starts, now);
-                (lasts > STANDS_STILL_NS).then_some(Reason::StandsStill)
+                let watch = &lane.watch;
+                let lasts = watch.item_lasts(victim.id, starts, now, || victim.cpu_ns());
+                (lasts.ns > patience_ns).then_some(Reason::StandsStill(lasts.cpu_ns))
             }
             ThreadState::Running | ThreadState::Unknown => None,
         }
@@ -340,11 +339,14 @@ impl SystemInner {
     ) -> Option<Token> {
         let standing = || match why {
             Reason::Sleeps(_) => victim.standing(),
-            Reason::Declared | Reason::StandsStill => Standing::Unknown,
+            Reason::Declared | Reason::StandsStill(_) => Standing::Unknown,
         };
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
-                victim.note_displaced(why == Reason::StandsStill);
+                victim.note_displaced(match why {
+                    Reason::StandsStill(cpu_ns) => Some(cpu_ns),
+                    Reason::Declared | Reason::Sleeps(_) => None,
+                });
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
                 self.stats.note_hand_over(Sensor::Sibling);

@@ -5,6 +5,8 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod marks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,13 +21,10 @@ use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
+use marks::Marks;
+
 /// A round that comes this many times too late judges nobody.
 const TOO_LATE: u64 = 10;
-/// CPU time after which an unbound lane is relieved of an item that does not end.
-const HANDOFF_GRACE: Duration = Duration::from_millis(1);
-/// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
-const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
-
 /// Where a thread's state cannot be seen, an item that lasts so long while work waits behind it
 /// counts as blocked.
 const BLIND_GRACE: Duration = Duration::from_millis(10);
@@ -55,12 +54,18 @@ impl Seen {
     }
 }
 
-/// Rounds with the same lane, by pool and slot.
-type Memory = HashMap<(u32, usize), Seen>;
+/// What the last round saw.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Lanes, by pool and slot.
+    lanes: HashMap<(u32, usize), Seen>,
+    /// Workers.
+    marks: Marks,
+}
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>) {
-    let mut memory = Memory::new();
+    let mut memory = Memory::default();
     let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
@@ -69,7 +74,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         let now = os::monotonic_ns();
         let pause_ns = pace.pause.as_nanos() as u64;
         if now.saturating_sub(last) > pause_ns * TOO_LATE {
-            memory.clear();
+            memory.lanes.clear();
         } else if company == Company::Nobody && now.saturating_sub(last) < pause_ns {
             // Woken: work has begun to wait where no spotter looks.
             pace = Pace::fresh(company);
@@ -92,38 +97,17 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     }
 }
 
-/// Looks at all lanes.
+/// Looks at all lanes, and at all workers.
 fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
-            let key = (pool.id, slot);
-            if !lane.has_work() {
-                let Some(seen) = note_running(system, lane, memory.get(&key)) else {
-                    memory.remove(&key);
-                    continue;
-                };
-                memory.insert(key, seen);
-                let dear = lane.is_costly();
-                activity = activity.max(if dear { Activity::Dear } else { Activity::Busy });
-                continue;
-            }
-            let high = pool.attrs.nice < 0;
-            activity = activity.max(if high {
-                Activity::Highpri
-            } else {
-                Activity::Waiting
-            });
-            let before = memory.get(&key).copied();
-            match judge(system, pool, lane, before) {
-                Some(seen) => memory.insert(key, seen),
-                None => {
-                    activity = Activity::Acted;
-                    memory.remove(&key)
-                }
-            };
+            activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
         }
+    }
+    if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
+        activity = activity.max(Activity::Dear);
     }
     activity
 }
@@ -131,6 +115,38 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
 /// The worker, if its use of CPU time is anybody's concern.
 fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
     system.sensors.any().then_some(worker)
+}
+
+/// Looks at one lane.
+fn look_at_lane(
+    system: &Arc<SystemInner>,
+    lanes: &mut HashMap<(u32, usize), Seen>,
+    pool: &Arc<Pool>,
+    slot: usize,
+    lane: &Lane,
+) -> Activity {
+    let key = (pool.id, slot);
+    let before = lanes.remove(&key);
+    if !lane.has_work() {
+        let Some(seen) = note_running(system, lane, before.as_ref()) else {
+            return Activity::Idle;
+        };
+        lanes.insert(key, seen);
+        return if lane.is_costly() {
+            Activity::Dear
+        } else {
+            Activity::Busy
+        };
+    }
+    let Some(seen) = judge(system, pool, lane, before) else {
+        return Activity::Acted;
+    };
+    lanes.insert(key, seen);
+    if pool.attrs.nice < 0 {
+        Activity::Highpri
+    } else {
+        Activity::Waiting
+    }
 }
 
 /// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
@@ -239,19 +255,15 @@ fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: See
         return Some(seen);
     };
     let burnt = now.saturating_sub(first);
-    let grace = if pool.is_percpu() {
-        CPU_INTENSIVE_THRESH
-    } else {
-        HANDOFF_GRACE
-    };
-    if burnt < grace {
+    let grace_ns = system.hogs.knobs.grace_ns(pool.is_percpu());
+    if grace_ns.is_none_or(|grace_ns| burnt.as_nanos() < u128::from(grace_ns)) {
         return Some(seen);
     }
     if system.relieve(pool, lane, seen.view) {
         system.stats.relieved.raise();
         return Some(seen);
     }
-    if system.take_over(pool, lane, seen.view, Sensor::Hog) {
+    if system.take_over(pool, lane, seen.view, Sensor::Hog(first.as_nanos() as u64)) {
         None
     } else {
         Some(seen)
