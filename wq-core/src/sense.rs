@@ -435,7 +435,8 @@ impl SystemInner {
             return;
         }
         let now = os::monotonic_ns();
-        pool.convoys.note_return(worker.take_wait(), now);
+        let waited = now.saturating_sub(displaced);
+        pool.convoys.note_return(worker.take_wait(), waited, now);
         let watch = &lane.watch;
         if now.saturating_sub(displaced) < WASTED_WITHIN_NS {
             self.stats.note_wasted();
@@ -503,14 +504,12 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
 fn grace_ns(pool: &Pool, lane: &Lane, sight: Sight) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    let lanes = pool.lanes().len();
-    if sight.futex != 0
-        && pool
-            .convoys
-            .holds_up(sight.futex, lanes, os::monotonic_ns())
-    {
-        grace.max(convoy::MOVES_WITHIN_NS)
-    } else {
-        grace
+    if sight.futex == 0 {
+        return grace;
     }
+    let lanes = pool.lanes().len();
+    let convoy = pool
+        .convoys
+        .grace_ns(sight.futex, lanes, os::monotonic_ns());
+    grace.max(convoy)
 }

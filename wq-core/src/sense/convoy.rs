@@ -10,16 +10,21 @@
 //! does a condition variable or a barrier on which everybody waits.
 //!
 //! All of this is a guess, made of relaxed words: wrong ones cost a hand-over or a quarter of a
-//! millisecond. What decides is [`Convoys::holds_up`].
+//! millisecond, at most one. What decides is [`Convoys::grace_ns`].
 
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 /// Futexes that a pool keeps in mind; two that meet push each other out.
 const SLOTS: usize = 16;
 
-/// A futex moves if a worker came back from it no longer ago than this, ns; and this long a lane is
-/// left to a worker that waits on one.
-pub(crate) const MOVES_WITHIN_NS: u64 = 250_000;
+/// A futex moves if a worker came back from it no longer ago than this many usual waits (its holder
+/// may have been preempted), within these bounds, ns; and so long a lane is left to a worker that
+/// waits on one.
+const USUAL_WAITS: u64 = 4;
+const MOVES_WITHIN_NS: (u64, u64) = (250_000, 1_000_000);
+
+/// Waits of this length, ns, are worth a hand-over each: a lane is not left standing for longer.
+const LONG_WAIT_NS: u64 = 1_000_000;
 
 /// The memory of a pool. Relaxed throughout: hints.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ struct Convoy {
     waiting: AtomicI32,
     /// When the last one came back, ns.
     moved_ns: AtomicU64,
+    /// How long they usually wait, ns.
+    usual_ns: AtomicU64,
 }
 
 impl Convoys {
@@ -45,6 +52,7 @@ impl Convoys {
                     futex: AtomicUsize::new(0),
                     waiting: AtomicI32::new(0),
                     moved_ns: AtomicU64::new(0),
+                    usual_ns: AtomicU64::new(0),
                 }
             }; SLOTS],
         )
@@ -57,14 +65,24 @@ impl Convoys {
         &self.0[(hash >> 16) % SLOTS]
     }
 
-    /// Whether a worker that waits on this futex should keep its lane for the moment, in a pool
-    /// with so many lanes.
-    pub(crate) fn holds_up(&self, futex: usize, lanes: usize, now_ns: u64) -> bool {
+    /// For how long the lane is to be left to a worker that waits on this futex, in a pool with so
+    /// many lanes; 0: not at all.
+    pub(crate) fn grace_ns(&self, futex: usize, lanes: usize, now_ns: u64) -> u64 {
+        if futex == 0 {
+            return 0;
+        }
         let slot = self.slot(futex);
-        futex != 0
-            && slot.futex.load(Ordering::Relaxed) == futex
+        let usual_ns = slot.usual_ns.load(Ordering::Relaxed);
+        let a_row = slot.futex.load(Ordering::Relaxed) == futex
             && slot.waiting.load(Ordering::Relaxed) >= lanes as i32
-            && now_ns.saturating_sub(slot.moved_ns.load(Ordering::Relaxed)) < MOVES_WITHIN_NS
+            && usual_ns < LONG_WAIT_NS;
+        let moves_within_ns = (usual_ns * USUAL_WAITS).clamp(MOVES_WITHIN_NS.0, MOVES_WITHIN_NS.1);
+        let still_ns = now_ns.saturating_sub(slot.moved_ns.load(Ordering::Relaxed));
+        if a_row && still_ns < moves_within_ns {
+            moves_within_ns
+        } else {
+            0
+        }
     }
 
     /// A worker loses its lane while it waits on this futex.
@@ -77,6 +95,7 @@ impl Convoys {
             slot.futex.store(futex, Ordering::Relaxed);
             slot.waiting.store(0, Ordering::Relaxed);
             slot.moved_ns.store(0, Ordering::Relaxed);
+            slot.usual_ns.store(0, Ordering::Relaxed);
         }
         slot.waiting.fetch_add(1, Ordering::Relaxed);
     }
@@ -89,12 +108,16 @@ impl Convoys {
         }
     }
 
-    /// A worker that lost its lane so is back.
-    pub(crate) fn note_return(&self, futex: usize, now_ns: u64) {
+    /// A worker that lost its lane so, a while ago, is back.
+    pub(crate) fn note_return(&self, futex: usize, waited_ns: u64, now_ns: u64) {
         let slot = self.slot(futex);
         if futex != 0 && slot.futex.load(Ordering::Relaxed) == futex {
             slot.waiting.fetch_sub(1, Ordering::Relaxed);
             slot.moved_ns.store(now_ns, Ordering::Relaxed);
+            // Moves by a quarter at a time.
+            let usual = slot.usual_ns.load(Ordering::Relaxed);
+            let usual = usual - usual / 4 + waited_ns / 4;
+            slot.usual_ns.store(usual, Ordering::Relaxed);
         }
     }
 }
@@ -106,44 +129,50 @@ mod tests {
     const LANES: usize = 2;
     const LOCK: usize = 0x7f00_1234;
 
-    /// Only a row behind a lock that moves keeps a lane; when the row is short or the lock stands
-    /// still, it does not.
+    /// Only a row behind a lock that moves keeps a lane; when the row is short, the lock stands
+    /// still, or waits are long, it does not.
     #[test]
-    fn a_row_behind_a_moving_lock_holds_up() {
+    fn a_row_behind_a_moving_lock_keeps_its_lanes() {
         let convoys = Convoys::new();
-        let holds_up = |now_ns| convoys.holds_up(LOCK, LANES, now_ns);
-        (0..=LANES).for_each(|_| convoys.note_wait(LOCK));
-        assert!(
-            !holds_up(1_000_000),
-            "nobody came back yet: it may be held for long"
-        );
-        convoys.note_return(LOCK, 1_000_000);
-        assert!(holds_up(1_000_001));
-        assert!(
-            !holds_up(1_000_000 + MOVES_WITHIN_NS),
+        let grace_ns = |now_ns| convoys.grace_ns(LOCK, LANES, now_ns);
+        (0..4 * LANES).for_each(|_| convoys.note_wait(LOCK));
+        assert_eq!(grace_ns(9_000_000), 0, "nobody came back yet");
+        convoys.note_return(LOCK, 100_000, 9_000_000);
+        assert_eq!(grace_ns(9_000_001), MOVES_WITHIN_NS.0);
+        assert_eq!(
+            grace_ns(9_000_000 + MOVES_WITHIN_NS.0),
+            0,
             "it stands still again"
         );
-        convoys.note_return(LOCK, 2_000_000);
-        assert!(!holds_up(2_000_001), "the row is shorter than the lanes");
+        convoys.note_return(LOCK, 50_000_000, 9_300_000);
+        assert_eq!(grace_ns(9_300_001), 0, "its waits are long");
+        (0..16).for_each(|_| convoys.note_return(LOCK, 100_000, 9_400_000));
+        (0..16).for_each(|_| convoys.note_wait(LOCK));
+        let usual = grace_ns(9_400_001);
+        assert!(
+            (400_000..1_000_000).contains(&usual),
+            "they are short again: {usual}"
+        );
+        (0..16).for_each(|_| convoys.forget(LOCK));
+        assert_eq!(grace_ns(9_400_001), 0, "the row is shorter than the lanes");
     }
 
     /// What is no futex has no row, and a futex that takes another's place begins anew.
     #[test]
     fn other_waits_have_no_row() {
         let convoys = Convoys::new();
-        for _ in 0..8 {
-            convoys.note_wait(0);
-        }
-        convoys.note_return(0, 1);
-        assert!(!convoys.holds_up(0, LANES, 2));
-        let other = (1..).map(|n| LOCK + 4 * n);
-        let other = other.into_iter();
-        let mut same_slot = other.filter(|&o| std::ptr::eq(convoys.slot(o), convoys.slot(LOCK)));
-        let other = same_slot.next().expect("there are few slots");
+        (0..8).for_each(|_| convoys.note_wait(0));
+        convoys.note_return(0, 1, 1);
+        assert_eq!(convoys.grace_ns(0, LANES, 2), 0);
+        let mut others = (1..).map(|n| LOCK + 4 * n);
+        let same = |&other: &usize| std::ptr::eq(convoys.slot(other), convoys.slot(LOCK));
+        let other = others.find(same).expect("there are few slots");
         (0..4).for_each(|_| convoys.note_wait(LOCK));
-        convoys.note_return(LOCK, 1);
+        convoys.note_return(LOCK, 1, 1);
+        assert_ne!(convoys.grace_ns(LOCK, LANES, 2), 0);
         convoys.note_wait(other);
-        convoys.note_return(other, 1);
-        assert!(!convoys.holds_up(LOCK, LANES, 2) && !convoys.holds_up(other, LANES, 2));
+        convoys.note_return(other, 1, 1);
+        assert_eq!(convoys.grace_ns(LOCK, LANES, 2), 0);
+        assert_eq!(convoys.grace_ns(other, LANES, 2), 0);
     }
 }

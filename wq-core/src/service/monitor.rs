@@ -23,8 +23,10 @@ use crate::worker::Worker;
 
 use marks::Marks;
 
-/// A round that comes this many times too late judges nobody.
+/// A round that comes this many times too late judges nobody, nor one that is late by this, ns:
+/// what a full machine delays by a few milliseconds is judged, what was stopped is not.
 const TOO_LATE: u64 = 10;
+const TOO_LATE_NS: u64 = 10_000_000;
 /// Where a thread's state cannot be seen, an item that lasts so long while work waits behind it
 /// counts as blocked.
 const BLIND_GRACE: Duration = Duration::from_millis(10);
@@ -73,7 +75,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         let company = system.company();
         let now = os::monotonic_ns();
         let pause_ns = pace.pause.as_nanos() as u64;
-        if now.saturating_sub(last) > pause_ns * TOO_LATE {
+        if now.saturating_sub(last) > (pause_ns * TOO_LATE).max(TOO_LATE_NS) {
             memory.lanes.clear();
         } else if company == Company::Nobody && now.saturating_sub(last) < pause_ns {
             // Woken: work has begun to wait where no spotter looks.
