@@ -57,6 +57,8 @@ pub(crate) enum Look {
     Blocked,
     /// The owner runs.
     Running,
+    /// The owner's state could not be told, now or ever.
+    Unseen,
     /// Somebody was woken or the lane was given away.
     Acted,
 }
@@ -112,7 +114,8 @@ impl SystemInner {
             return Look::Running;
         }
         match state {
-            ThreadState::Running | ThreadState::Unknown => Look::Running,
+            ThreadState::Running => Look::Running,
+            ThreadState::Unknown => Look::Unseen,
             // Relaxed: a tuning value.
             ThreadState::Blocked | ThreadState::Asleep
                 if blocked_for_ns < lane.watch.grace_ns.load(Ordering::Relaxed) =>

@@ -49,7 +49,7 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
                 os::sched_yield();
             }
             Look::Blocked => os::sched_yield(),
-            Look::Running => {
+            Look::Running | Look::Unseen => {
                 system.stats.fruitless.raise();
                 fruitless += 1;
                 if fruitless < FRUITLESS_LOOKS {
