@@ -26,6 +26,7 @@
 //! - [`Flush`], [`Drain`], [`Destroy`], [`WorkFlush`], [`CancelWait`]: waits. Each is a future, and
 //!   can wait on a thread, with and without a limit. Dropping one abandons it and leaves no trace.
 //! - [`blocking`]: says in advance that code blocks. Never needed.
+//! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
 //!
 //! No features. `links = "wq"` keeps two major versions out of one program, since each would manage
@@ -52,6 +53,8 @@ mod entry;
 #[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
+mod home;
+#[cfg(not(loom))]
 mod kind;
 #[cfg(not(loom))]
 mod lane;
@@ -63,6 +66,8 @@ mod os;
 mod policy;
 #[cfg(not(loom))]
 mod pool;
+#[cfg(not(loom))]
+pub mod process;
 #[cfg(not(loom))]
 mod queue;
 #[cfg(not(loom))]
@@ -86,6 +91,8 @@ mod stats;
 mod system;
 #[cfg(not(loom))]
 mod task;
+#[cfg(not(loom))]
+pub mod thread;
 #[cfg(not(loom))]
 pub mod timer;
 #[cfg(not(loom))]

@@ -31,23 +31,19 @@ pub(crate) use self::platform::{
     probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
     try_abilities,
 };
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the engine that calls these is to come")
-)]
 pub(crate) use self::platform::{
-    block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, membarrier, membarrier_register,
-    set_timer_slack_ns,
+    before_exec, block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, leave_idle_class,
+    membarrier, membarrier_register, set_timer_slack_ns, timer_slack_ns,
 };
 #[cfg(test)]
 pub(crate) use self::virt::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
-    probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, set_worker_slice,
-    spawn_thread, thread_cpu_time, try_abilities,
+    probe_works, relax, sched_yield, set_affinity, set_nice, set_reset_on_fork_slice,
+    set_short_slice, set_worker_slice, spawn_thread, thread_cpu_time, try_abilities,
 };
 
 #[cfg(not(test))]
-pub(crate) use self::platform::set_short_slice as set_worker_slice;
+pub(crate) use self::platform::{set_reset_on_fork_slice, set_short_slice as set_worker_slice};
 
 /// The monotonic clock, for deadlines.
 #[cfg(not(test))]
@@ -68,6 +64,21 @@ pub(crate) fn spawn_thread(
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<()> {
     std::thread::Builder::new().name(name).spawn(body).map(drop)
+}
+
+/// Signals that a thread blocks.
+pub(crate) type SignalMask = nix::sys::signal::SigSet;
+
+/// Signals that the calling thread blocks.
+pub(crate) fn signal_mask() -> SignalMask {
+    // Fails only for a malformed request.
+    SignalMask::thread_get_mask().unwrap_or_else(|_| SignalMask::empty())
+}
+
+/// Has the calling thread block these and no others.
+pub(crate) fn set_signal_mask(mask: &SignalMask) {
+    // As above.
+    let _ = mask.thread_set_mask();
 }
 
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's

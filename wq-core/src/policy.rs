@@ -8,10 +8,12 @@
 mod order;
 mod pace;
 mod share;
+mod standstill;
 
 pub(crate) use order::{ServiceOrder, Source, Waiting};
 pub(crate) use pace::{Activity, Company, Pace};
 pub(crate) use share::{LaneClock, Sample, Share};
+pub(crate) use standstill::{Fault, Standing, fault};
 
 /// The state of a lane and its pool, as far as decisions need it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

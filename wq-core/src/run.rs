@@ -57,6 +57,7 @@ const SLICE_NS: u64 = 200_000;
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
+    system.home.settle();
     if pool.attrs.nice != 0 {
         let raised = os::set_nice(0, pool.attrs.nice);
         system.sensors.high_priority.note(&raised);
@@ -66,7 +67,13 @@ fn set_up(system: &SystemInner, pool: &Pool) {
         }
     }
     // Where the kernel does not know slices, the usual one serves.
-    let sliced = os::set_worker_slice(SLICE_NS);
+    // Threads that items start are to have the usual one; but the flag for that would take a
+    // program's own raised priority from them.
+    let sliced = if system.home.nice.is_some_and(|nice| nice < 0) && pool.attrs.nice == 0 {
+        os::set_worker_slice(SLICE_NS)
+    } else {
+        os::set_reset_on_fork_slice(SLICE_NS)
+    };
     system.sensors.slices.note(&sliced);
     // A refusal means that the CPU went away; the worker then runs where it may.
     let placed = os::set_affinity(0, &pool.attrs.cpus);

@@ -60,6 +60,8 @@ pub(crate) enum Look {
     Blocked,
     /// The owner runs.
     Running,
+    /// The owner's state could not be told, now or ever.
+    Unseen,
     /// Somebody was woken or the lane was given away.
     Acted,
 }
@@ -124,7 +126,8 @@ impl SystemInner {
             return Look::Running;
         }
         match sight.state {
-            ThreadState::Running | ThreadState::Unknown => Look::Running,
+            ThreadState::Running => Look::Running,
+            ThreadState::Unknown => Look::Unseen,
             ThreadState::Blocked | ThreadState::Asleep
                 if blocked_for_ns < grace_ns(pool, lane, sight) =>
             {

@@ -17,11 +17,12 @@ pub(crate) mod shutdown;
 use std::collections::HashMap;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
+use crate::home::Home;
 use crate::lane::Lane;
 use crate::policy::Company;
 use crate::pool::Pool;
@@ -66,6 +67,8 @@ pub(crate) struct CpuRecord {
     pub(crate) watched: AtomicBool,
     /// What came of that.
     pub(crate) spotter_found: Found,
+    /// The spotter's thread; 0 before and after.
+    pub(crate) spotter_tid: AtomicI32,
     /// Pools with a lane on this CPU; filled from the front, never emptied.
     pub(crate) pools: Box<[PoolPlace]>,
 }
@@ -88,6 +91,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
+    /// The settings of the thread that made it.
+    pub(crate) home: Home,
     /// Who looks, and what the machine allows.
     pub(crate) sensors: Sensors,
     /// Worker records by number (less one).

@@ -96,6 +96,27 @@ pub(crate) fn set_short_slice(_ns: u64) -> io::Result<()> {
     unsupported()
 }
 
+/// See [`set_short_slice`].
+///
+/// # Errors
+///
+/// `Unsupported`, always.
+pub(crate) fn set_reset_on_fork_slice(_ns: u64) -> io::Result<()> {
+    unsupported()
+}
+
+/// See [`enter_idle_class`].
+///
+/// # Errors
+///
+/// `Unsupported`, always.
+pub(crate) fn leave_idle_class(_tid: Tid) -> io::Result<()> {
+    unsupported()
+}
+
+/// Children inherit nothing here that they should not.
+pub(crate) fn before_exec(_command: &mut std::process::Command, _home: crate::home::Home) {}
+
 /// Every thread seems to be on the first CPU; a wrong answer costs locality only.
 pub(crate) fn current_cpu() -> usize {
     0
@@ -114,6 +135,11 @@ pub(crate) fn block_all_signals() {
 
 /// Timers have no adjustable slack here; they are as late as the platform makes them.
 pub(crate) fn set_timer_slack_ns(_ns: u64) {}
+
+/// See [`set_timer_slack_ns`].
+pub(crate) fn timer_slack_ns() -> u64 {
+    0
+}
 
 /// There is no barrier that reaches other threads, so both sides of a handshake need a fence.
 pub(crate) fn membarrier_register() -> bool {

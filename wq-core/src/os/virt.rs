@@ -41,6 +41,11 @@ pub(crate) fn set_worker_slice(ns: u64) -> io::Result<()> {
     Here::get().map_or_else(|| platform::set_short_slice(ns), |_| Ok(()))
 }
 
+/// See [`set_worker_slice`].
+pub(crate) fn set_reset_on_fork_slice(ns: u64) -> io::Result<()> {
+    Here::get().map_or_else(|| platform::set_reset_on_fork_slice(ns), |_| Ok(()))
+}
+
 /// See the platform's. In a virtual machine everybody has the right.
 pub(crate) fn set_nice(tid: Tid, nice: i8) -> io::Result<()> {
     let Some(here) = Here::get() else {

@@ -15,6 +15,10 @@ const PAUSE_ACTED: Duration = Duration::from_micros(100);
 /// Pause when work has begun to wait where no spotter looks. It doubles while nothing is found:
 /// rounds at this pace cost some hundredths of a CPU.
 const PAUSE_ALONE: Duration = Duration::from_micros(200);
+/// A round that comes this many times too late judges nobody.
+const TOO_LATE: u32 = 10;
+/// A scheduler's turn; who comes so soon is not late.
+const NEVER_LATE: Duration = Duration::from_millis(10);
 /// Time without any work after which the monitor sleeps until it is woken.
 const IDLE_FOR: Duration = Duration::from_secs(30);
 /// The same where nobody is looked at.
@@ -55,6 +59,8 @@ pub(crate) struct Pace {
     pub(crate) pause: Duration,
     /// Since there was work.
     idle: Duration,
+    /// The last round came late.
+    late: bool,
 }
 
 impl Pace {
@@ -67,7 +73,17 @@ impl Pace {
         Pace {
             pause,
             idle: Duration::ZERO,
+            late: false,
         }
+    }
+
+    /// A round comes `after` the last one: is it to judge nobody, because the whole process may
+    /// have been stopped meanwhile? Not if the one before was late as well: that is how a crowded
+    /// machine looks, and who judges never helps nobody.
+    pub(crate) fn note_arrival(&mut self, after: Duration) -> bool {
+        let was_late = self.late;
+        self.late = after > (self.pause * TOO_LATE).max(NEVER_LATE);
+        self.late && !was_late
     }
 
     /// After a round.
@@ -86,7 +102,11 @@ impl Pace {
         } else {
             Duration::ZERO
         };
-        Pace { pause, idle }
+        Pace {
+            pause,
+            idle,
+            ..self
+        }
     }
 
     /// Whether there was no work for so long that the monitor is to sleep until it is woken.
@@ -130,13 +150,23 @@ mod tests {
     fn high_priority_and_successes_are_followed_closely() {
         let slow = Pace {
             pause: PAUSE.1,
-            idle: Duration::ZERO,
+            ..Pace::fresh(Company::Spotters)
         };
         for company in [Company::Spotters, Company::Nobody] {
             assert_eq!(slow.next(Activity::Acted, company).pause, US(100));
             assert_eq!(slow.next(Activity::Highpri, company).pause, US(200));
             assert_eq!(slow.next(Activity::Dear, company).pause, US(1_000));
         }
+    }
+
+    /// A lone late round judges nobody; late ones in a row are how the machine is.
+    #[test]
+    fn only_a_lone_late_round_judges_nobody() {
+        let mut pace = Pace::fresh(Company::Spotters);
+        let answers = [5, 10, 11, 300, 300, 5, 11].map(|ms| pace.note_arrival(US(ms * 1_000)));
+        assert_eq!(answers, [false, false, true, false, false, false, true]);
+        pace.pause = PAUSE.1;
+        assert!(!pace.note_arrival(US(100_000)) && pace.note_arrival(US(100_001)));
     }
 
     /// Where nobody is looked at there is nothing to be quick for.

@@ -133,10 +133,10 @@ impl SystemInner {
         match look {
             Look::Acted => return Found::Acted,
             Look::Fine => return Found::Nothing,
-            Look::Blocked | Look::Running => {}
+            Look::Blocked | Look::Running | Look::Unseen => {}
         }
         current.siblings.still.set(Some(now));
-        if look == Look::Running {
+        if matches!(look, Look::Running | Look::Unseen) {
             Found::Fruitless
         } else {
             Found::Still

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::lane::Lane;
 use crate::os;
-use crate::policy::{Activity, Company, Pace};
+use crate::policy::{self, Activity, Company, Fault, Pace};
 use crate::pool::Pool;
 use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
@@ -22,14 +22,6 @@ use crate::system::SystemInner;
 use crate::worker::Worker;
 
 use marks::Marks;
-
-/// A round that comes this many times too late judges nobody, nor one that is late by this, ns:
-/// what a full machine delays by a few milliseconds is judged, what was stopped is not.
-const TOO_LATE: u64 = 10;
-const TOO_LATE_NS: u64 = 10_000_000;
-/// Where a thread's state cannot be seen, an item that lasts so long while work waits behind it
-/// counts as blocked.
-const BLIND_GRACE: Duration = Duration::from_millis(10);
 
 /// What the last round saw of a lane with waiting work.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +66,10 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         system.monitor.park(Some(pace.pause));
         let company = system.company();
         let now = os::monotonic_ns();
-        let pause_ns = pace.pause.as_nanos() as u64;
-        if now.saturating_sub(last) > (pause_ns * TOO_LATE).max(TOO_LATE_NS) {
+        let passed = Duration::from_nanos(now.saturating_sub(last));
+        if pace.note_arrival(passed) {
             memory.lanes.clear();
-        } else if company == Company::Nobody && now.saturating_sub(last) < pause_ns {
+        } else if company == Company::Nobody && passed < pace.pause {
             // Woken: work has begun to wait where no spotter looks.
             pace = Pace::fresh(company);
         }
@@ -199,7 +191,9 @@ fn judge(
     let lasts_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
     match system.examine(pool, lane, Sensor::Monitor, lasts_ns) {
         Look::Acted => None,
-        Look::Running => judge_hog(system, pool, lane, seen),
+        look @ (Look::Running | Look::Unseen) => {
+            judge_hog(system, pool, lane, seen, look == Look::Running)
+        }
         Look::Fine | Look::Blocked => Some(seen),
     }
 }
@@ -241,33 +235,42 @@ fn rescue(
     Some(seen)
 }
 
-/// The owner runs and its item did not end since the last round.
-fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: Seen) -> Option<Seen> {
+/// The owner does not sleep, or (not `can_see`) that cannot be told, and its item did not end since
+/// the last round.
+fn judge_hog(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    lane: &Lane,
+    seen: Seen,
+    can_see: bool,
+) -> Option<Seen> {
     if !system.sensors.any() {
         return Some(seen);
     }
-    let stood_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
-    if !system.sensors.can_see() && stood_ns >= BLIND_GRACE.as_nanos() as u64 {
-        // It sleeps or it burns: nobody can tell here, and in both cases work has waited enough.
-        return (!system.take_over(pool, lane, seen.view, Sensor::Monitor)).then_some(seen);
-    }
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-    let (Some(first), Some(now)) = (seen.cpu_at_first, now) else {
-        return Some(seen);
+    let burnt = seen.cpu_at_first.zip(now);
+    let standing = policy::Standing {
+        stood: Duration::from_nanos(os::monotonic_ns().saturating_sub(seen.first_ns)),
+        burnt: burnt.map(|(first, now)| now.saturating_sub(first)),
+        can_see,
+        grace: system
+            .hogs
+            .knobs
+            .grace_ns(pool.is_percpu())
+            .map(Duration::from_nanos),
     };
-    let burnt = now.saturating_sub(first);
-    let grace_ns = system.hogs.knobs.grace_ns(pool.is_percpu());
-    if grace_ns.is_none_or(|grace_ns| burnt.as_nanos() < u128::from(grace_ns)) {
-        return Some(seen);
-    }
-    if system.relieve(pool, lane, seen.view) {
-        system.stats.relieved.raise();
-        return Some(seen);
-    }
-    if system.take_over(pool, lane, seen.view, Sensor::Hog(first.as_nanos() as u64)) {
-        None
-    } else {
-        Some(seen)
-    }
+    let sensor = match policy::fault(standing) {
+        None => return Some(seen),
+        Some(Fault::Sleeps) => Sensor::Monitor,
+        Some(Fault::Burns) if system.relieve(pool, lane, seen.view) => {
+            system.stats.relieved.raise();
+            return Some(seen);
+        }
+        Some(Fault::Burns) => {
+            let since = seen.cpu_at_first.unwrap_or_default();
+            Sensor::Hog(since.as_nanos() as u64)
+        }
+    };
+    (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }

@@ -6,6 +6,7 @@
 //! or the monitor does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::os;
@@ -38,6 +39,14 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
         system.monitor.unpark();
         return;
     }
+    // Relaxed: for whoever ends the System.
+    record.spotter_tid.store(os::gettid(), Ordering::Relaxed);
+    serve(system, record);
+    record.spotter_tid.store(0, Ordering::Relaxed);
+}
+
+/// Looks whenever it is armed, until the System ends.
+fn serve(system: &Arc<SystemInner>, record: &CpuRecord) {
     let mut fruitless = 0;
     let mut nap = NAP.0;
     while !system.is_stopped() {
@@ -52,7 +61,7 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
                 os::sched_yield();
             }
             Look::Blocked => os::sched_yield(),
-            Look::Running => {
+            Look::Running | Look::Unseen => {
                 system.stats.fruitless.raise();
                 fruitless += 1;
                 if fruitless < FRUITLESS_LOOKS {

@@ -1,12 +1,13 @@
 //! Making a System.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
 use crate::hogs::knobs::HogSettings;
+use crate::home::Home;
 use crate::pool::HIGHPRI_NICE;
 use crate::proto::arm::Armed;
 use crate::proto::asym;
@@ -261,6 +262,7 @@ impl SystemBuilder {
             spotter: Parker::new(),
             watched: AtomicBool::new(false),
             spotter_found: Found::new(),
+            spotter_tid: AtomicI32::new(0),
             pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
         };
         SystemInner {
@@ -271,6 +273,7 @@ impl SystemBuilder {
             cpus: cpus.iter().map(record).collect(),
             topology,
             keep_alive: self.keep_alive,
+            home: Home::of_caller(),
             sensors: Sensors::new(
                 self.sensing,
                 os::probe_works(),

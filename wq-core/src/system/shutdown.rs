@@ -242,6 +242,13 @@ impl SystemInner {
         self.records().for_each(|worker| worker.parker.unpark());
         for record in &self.cpus {
             record.spotter.unpark();
+            // On a CPU that others keep busy it would not get up for long, and a process does not
+            // end before its last thread has.
+            // Relaxed: at worst it is asked too early.
+            let tid = record.spotter_tid.load(Ordering::Relaxed);
+            if tid != 0 && os::leave_idle_class(tid).is_err() {
+                let _ = os::set_affinity(tid, self.topology.allowed());
+            }
         }
         self.maker.unpark();
         self.monitor.unpark();
