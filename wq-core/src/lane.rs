@@ -65,20 +65,41 @@ pub(crate) struct LaneWatch {
     item: AtomicU64,
     /// When that look was, ns.
     item_since_ns: AtomicU64,
+    /// CPU time of the owner's thread by then, ns.
+    item_cpu_ns: AtomicU64,
+}
+
+/// Since when an item is known to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lasts {
+    /// For so long, ns.
+    pub(crate) ns: u64,
+    /// From this CPU time of its thread on, ns.
+    pub(crate) cpu_ns: u64,
 }
 
 impl LaneWatch {
     /// A sibling's look at a lane whose owner has started so many items: for how long the present
-    /// one is known to run, ns.
-    pub(crate) fn item_lasts_ns(&self, owner: WorkerId, starts: u64, now_ns: u64) -> u64 {
+    /// one is known to run. `cpu` tells the CPU time of its thread.
+    pub(crate) fn item_lasts(
+        &self,
+        owner: WorkerId,
+        starts: u64,
+        now_ns: u64,
+        cpu: impl FnOnce() -> u64,
+    ) -> Lasts {
         let item = starts << WorkerId::BITS | u64::from(owner);
         // Relaxed: hints; siblings that look at once may shorten or lengthen the time, which costs
         // a hand-over.
         if self.item.load(Ordering::Relaxed) != item {
             self.item.store(item, Ordering::Relaxed);
             self.item_since_ns.store(now_ns, Ordering::Relaxed);
+            self.item_cpu_ns.store(cpu(), Ordering::Relaxed);
         }
-        now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed))
+        Lasts {
+            ns: now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed)),
+            cpu_ns: self.item_cpu_ns.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -123,6 +144,7 @@ impl Lane {
                 cost_ns: AtomicU64::new(0),
                 item: AtomicU64::new(0),
                 item_since_ns: AtomicU64::new(0),
+                item_cpu_ns: AtomicU64::new(0),
             },
         }
     }

@@ -55,6 +55,8 @@ mod hogs;
 #[cfg(not(loom))]
 mod home;
 #[cfg(not(loom))]
+mod kind;
+#[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
 mod list;
@@ -104,6 +106,8 @@ mod worker;
 pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
+#[cfg(not(loom))]
+pub use self::hogs::table::CpuHog;
 #[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]

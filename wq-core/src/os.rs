@@ -131,6 +131,21 @@ pub(crate) enum ThreadState {
     Unknown,
 }
 
+/// A look at a thread, with what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Whether it runs.
+    pub(crate) state: ThreadState,
+    /// Address of the futex that it waits on; 0 if it waits for something else, or nobody knows.
+    pub(crate) futex: usize,
+}
+
+impl From<ThreadState> for Sight {
+    fn from(state: ThreadState) -> Sight {
+        Sight { state, futex: 0 }
+    }
+}
+
 impl ThreadState {
     /// Whether the thread does not run, as far as can be told.
     pub(crate) fn is_blocked(self) -> bool {

@@ -12,6 +12,7 @@ use crate::CpuSet;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
+use crate::sense::convoy::Convoys;
 
 /// Most threads of one pool: a System whose tasks all block should end as a report, not as a
 /// machine without memory.
@@ -42,6 +43,8 @@ pub(crate) struct Pool {
     /// Attributes.
     pub(crate) attrs: PoolAttrs,
     lanes: Box<[Lane]>,
+    /// Locks that many of its items want.
+    pub(crate) convoys: Convoys,
     /// Workers without a lane.
     pub(crate) spares: Spares,
     /// Threads, spare ones included.
@@ -79,6 +82,7 @@ impl Pool {
             family,
             attrs,
             lanes,
+            convoys: Convoys::new(),
             spares: Spares::new(),
             nr_workers: AtomicU32::new(0),
             nr_idle: AtomicU32::new(0),

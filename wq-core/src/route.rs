@@ -15,7 +15,7 @@ use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::Admission;
 use crate::queue::{QueueInner, QueueRef};
-use crate::sense::Sensor;
+use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
 
 /// Why an item was not accepted.
@@ -169,6 +169,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
+        if while_it_ran {
+            let marked = current.is_some_and(|c| c.worker.is_marked(c.worker.starts()));
+            entry.meta().go_on(marked);
+        }
         let place = match current {
             _ if !while_it_ran => Place::Slot,
             Some(current) if current.item_yields() => Place::Yielded,
@@ -272,9 +276,22 @@ impl SystemInner {
             self.staff(pool, lane, seen);
         } else if seen.is_blocking() && !seen.is_revoked() {
             self.take_over(pool, lane, seen, Sensor::Marked);
-        } else {
+        } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
         }
+    }
+
+    /// Work was brought to a lane whose owner is inside an item. If such items block now and then,
+    /// one look here saves waking the spotter to look. True: the lane was handed over.
+    fn looks_asleep(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
+        if !lane.is_eager() || seen.is_waking() {
+            return false;
+        }
+        let look = self.examine_running(pool, lane, seen, Sensor::Producer, 0);
+        if look == Look::Running {
+            lane.spend_eagerness();
+        }
+        look == Look::Acted
     }
 
     /// Work waits behind a running item: has the CPU's spotter look when the CPU goes idle, if

@@ -5,11 +5,12 @@
 //! becomes a spare. A worker that finds nothing to do sleeps with its lane in hand, so that the
 //! next push costs one wake-up and no search.
 
+mod burn;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::block::blocking;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::lane::{Advance, Holder, Lane};
@@ -219,7 +220,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
             }
             Advance::Lost => {
                 settle_without_lane(current, &mut ended);
-                current.system.note_return(lane, &current.worker);
+                let (system, pool) = (&current.system, &current.pool);
+                system.note_return(pool, lane, &current.worker);
                 return;
             }
         }
@@ -230,31 +232,28 @@ fn hold(current: &Current, slot: usize, token: Token) {
 /// only drops its future. `Some`: the item has ended.
 #[inline]
 fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    if entry.meta().is_special() {
+        burn::execute(current, lane, entry)
+    } else {
+        poll(current, lane, entry)
+    }
+}
+
+/// See [`execute`].
+#[inline(always)]
+fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
     let (queue, colour) = (meta.queue, meta.colour());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
     let home = lane.index;
-    let burns = meta.set_started(home as u16);
+    meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item();
-    if burns {
-        run_hog(current, entry);
-    } else {
-        // True only tells that it was woken meanwhile, which `schedule` knew.
-        let _ = entry.0.run();
-    }
+    // True only tells that it was woken meanwhile, which `schedule` knew.
+    let _ = entry.0.run();
     current.worker.end_item();
     let kind = current.clear_item()?;
     Some(Ended::new(queue, colour, home, kind))
-}
-
-/// Polls an item that burnt CPU lately: the lane is free for others from the beginning, as for a
-/// declared block (the kernel: `WORKER_CPU_INTENSIVE`).
-#[cold]
-fn run_hog(current: &Current, entry: Entry) {
-    current.begin_hog();
-    let _ = blocking(|| entry.0.run());
-    current.end_hog();
 }
 
 /// Tells those who waited for the item that was counted last.

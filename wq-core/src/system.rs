@@ -8,8 +8,10 @@
 pub(crate) mod builder;
 pub(crate) mod grave;
 mod handle;
+mod hogs;
 pub(crate) mod pins;
 pub(crate) mod pools;
+mod report;
 pub(crate) mod shutdown;
 
 use std::collections::HashMap;
@@ -111,8 +113,12 @@ pub(crate) struct SystemInner {
     pub(crate) own: OnceLock<OwnQueues>,
     /// Delays.
     pub(crate) timers: Arc<Timers>,
-    /// Kinds of items that burnt CPU lately.
+    /// What it knows of items that burn CPU.
     pub(crate) hogs: Hogs,
+    /// Lines for standard error.
+    pub(crate) reports: Mutex<Vec<String>>,
+    /// A thread writes them.
+    pub(crate) reporting: AtomicBool,
     /// One of the phases above; only rises.
     phase: AtomicU8,
     /// Where the thread maker sleeps.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 
-use super::{ProbeKind, ThreadState, Tid, Trial};
+use super::{ProbeKind, Sight, ThreadState, Tid, Trial};
 use crate::cpuset::CpuSet;
 
 pub(crate) use self::futex::{futex_wait, futex_wake};
@@ -198,13 +198,13 @@ impl ThreadProbe {
     }
 
     /// Cannot be called, as there is no probe to call it on.
-    pub(crate) fn look(&self) -> ThreadState {
+    pub(crate) fn look(&self) -> Sight {
         match self.0 {}
     }
 
     /// Threads cannot be looked at here: always `Unknown`.
-    pub(crate) fn look_once(_tid: Tid) -> ThreadState {
-        ThreadState::Unknown
+    pub(crate) fn look_once(_tid: Tid) -> Sight {
+        ThreadState::Unknown.into()
     }
 }
 

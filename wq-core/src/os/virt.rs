@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{FutexWait, ProbeKind, ThreadState, Tid, Trial, platform};
+use super::{FutexWait, ProbeKind, Sight, Tid, Trial, platform};
 use crate::CpuSet;
 use crate::sim::machine::{Class, Here};
 
@@ -165,7 +165,7 @@ impl ThreadProbe {
     }
 
     /// See the platform's.
-    pub(crate) fn look(&self) -> ThreadState {
+    pub(crate) fn look(&self) -> Sight {
         match self {
             ThreadProbe::Real(probe) => probe.look(),
             ThreadProbe::Virtual(tid) => ThreadProbe::look_once(*tid),
@@ -173,10 +173,10 @@ impl ThreadProbe {
     }
 
     /// See the platform's.
-    pub(crate) fn look_once(tid: Tid) -> ThreadState {
+    pub(crate) fn look_once(tid: Tid) -> Sight {
         Here::get().map_or_else(
             || platform::ThreadProbe::look_once(tid),
-            |here| here.state_of(tid),
+            |here| here.state_of(tid).into(),
         )
     }
 }

@@ -6,10 +6,6 @@
 
 use std::time::Duration;
 
-/// CPU time after which an unbound lane is relieved of an item that does not end.
-const HANDOFF_GRACE: Duration = Duration::from_millis(1);
-/// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
-const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
 /// Where states cannot be seen, an item that has stood so long and used next to no CPU time sleeps,
 /// or waits for a CPU among many.
 const UNSEEN_SLEEP: Duration = Duration::from_millis(2);
@@ -27,8 +23,8 @@ pub(crate) struct Standing {
     pub(crate) burnt: Option<Duration>,
     /// A sleeping thread would have been seen.
     pub(crate) can_see: bool,
-    /// The lane is a per-CPU one.
-    pub(crate) percpu: bool,
+    /// CPU time after which it burns; `None` if burners are left alone.
+    pub(crate) grace: Option<Duration>,
 }
 
 /// Why the lane is to be taken from it.
@@ -46,19 +42,14 @@ pub(crate) fn fault(standing: Standing) -> Option<Fault> {
         stood,
         burnt,
         can_see,
-        percpu,
+        grace,
     } = standing;
-    let grace = if percpu {
-        CPU_INTENSIVE_THRESH
-    } else {
-        HANDOFF_GRACE
-    };
     match burnt {
-        Some(burnt) if burnt >= grace => Some(Fault::Burns),
+        Some(burnt) if grace.is_some_and(|grace| burnt >= grace) => Some(Fault::Burns),
         Some(burnt) if !can_see && stood >= UNSEEN_SLEEP && burnt * UNSEEN_SHARE < stood => {
             Some(Fault::Sleeps)
         }
-        None if can_see && stood >= BLIND_GRACE => Some(Fault::Burns),
+        None if can_see && grace.is_some() && stood >= BLIND_GRACE => Some(Fault::Burns),
         _ if !can_see && stood >= BLIND_GRACE => Some(Fault::Sleeps),
         _ => None,
     }
@@ -68,41 +59,43 @@ pub(crate) fn fault(standing: Standing) -> Option<Fault> {
 mod tests {
     use super::*;
 
-    /// Milliseconds of standing and, if known, of burning.
-    fn of(stood_ms: u64, burnt_ms: Option<u64>, can_see: bool, percpu: bool) -> Option<Fault> {
+    /// Milliseconds of standing, of burning if known, and of grace.
+    fn of(stood: u64, burnt: Option<u64>, can_see: bool, grace: Option<u64>) -> Option<Fault> {
         fault(Standing {
-            stood: Duration::from_millis(stood_ms),
-            burnt: burnt_ms.map(Duration::from_millis),
+            stood: Duration::from_millis(stood),
+            burnt: burnt.map(Duration::from_millis),
             can_see,
-            percpu,
+            grace: grace.map(Duration::from_millis),
         })
     }
 
-    /// Where all can be known, CPU time alone decides, by the kernel's measure on per-CPU lanes.
+    /// Where all can be known, CPU time alone decides, if anybody minds.
     #[test]
     fn burners_are_told_by_cpu_time() {
-        assert_eq!(of(1_000, Some(0), true, false), None);
-        assert_eq!(of(1, Some(1), true, false), Some(Fault::Burns));
-        assert_eq!(of(1_000, Some(9), true, true), None);
-        assert_eq!(of(10, Some(10), true, true), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(0), true, Some(1)), None);
+        assert_eq!(of(1, Some(1), true, Some(1)), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(9), true, Some(10)), None);
+        assert_eq!(of(10, Some(10), true, Some(10)), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(1_000), true, None), None);
+        assert_eq!(of(1_000, None, true, None), None);
     }
 
     /// Where states cannot be seen, who uses no CPU time sleeps.
     #[test]
     fn unseen_sleepers_are_told_by_the_cpu_time_they_do_not_use() {
-        assert_eq!(of(1, Some(0), false, true), None);
-        assert_eq!(of(2, Some(0), false, true), Some(Fault::Sleeps));
-        assert_eq!(of(8, Some(4), false, true), None);
-        assert_eq!(of(20, Some(20), false, true), Some(Fault::Burns));
+        assert_eq!(of(1, Some(0), false, Some(10)), None);
+        assert_eq!(of(2, Some(0), false, None), Some(Fault::Sleeps));
+        assert_eq!(of(8, Some(4), false, Some(10)), None);
+        assert_eq!(of(20, Some(20), false, Some(10)), Some(Fault::Burns));
     }
 
     /// Whatever is unknown, nobody waits for longer than a hundredth of a second of it.
     #[test]
     fn nobody_waits_for_ever() {
-        for (can_see, percpu) in [(true, false), (true, true), (false, false), (false, true)] {
-            assert_eq!(of(9, None, can_see, percpu), None);
-            assert!(of(10, None, can_see, percpu).is_some());
+        for can_see in [true, false] {
+            assert_eq!(of(9, None, can_see, Some(1)), None);
+            assert!(of(10, None, can_see, Some(1)).is_some());
         }
-        assert_eq!(of(10, Some(5), false, true), Some(Fault::Sleeps));
+        assert_eq!(of(10, Some(5), false, Some(10)), Some(Fault::Sleeps));
     }
 }

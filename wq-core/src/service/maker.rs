@@ -62,6 +62,7 @@ fn round(system: &Arc<SystemInner>) -> Round {
         }
     }
     system.shutdown_if_asked();
+    system.serve_reports();
     system.reap();
     system.dig();
     if system.has_graves() {

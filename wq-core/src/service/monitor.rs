@@ -5,6 +5,8 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod marks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +20,8 @@ use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
+
+use marks::Marks;
 
 /// What the last round saw of a lane with waiting work.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +48,18 @@ impl Seen {
     }
 }
 
-/// Rounds with the same lane, by pool and slot.
-type Memory = HashMap<(u32, usize), Seen>;
+/// What the last round saw.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Lanes, by pool and slot.
+    lanes: HashMap<(u32, usize), Seen>,
+    /// Workers.
+    marks: Marks,
+}
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>) {
-    let mut memory = Memory::new();
+    let mut memory = Memory::default();
     let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
@@ -58,7 +68,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         let now = os::monotonic_ns();
         let passed = Duration::from_nanos(now.saturating_sub(last));
         if pace.note_arrival(passed) {
-            memory.clear();
+            memory.lanes.clear();
         } else if company == Company::Nobody && passed < pace.pause {
             // Woken: work has begun to wait where no spotter looks.
             pace = Pace::fresh(company);
@@ -81,38 +91,17 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     }
 }
 
-/// Looks at all lanes.
+/// Looks at all lanes, and at all workers.
 fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
-            let key = (pool.id, slot);
-            if !lane.has_work() {
-                let Some(seen) = note_running(system, lane, memory.get(&key)) else {
-                    memory.remove(&key);
-                    continue;
-                };
-                memory.insert(key, seen);
-                let dear = lane.is_costly();
-                activity = activity.max(if dear { Activity::Dear } else { Activity::Busy });
-                continue;
-            }
-            let high = pool.attrs.nice < 0;
-            activity = activity.max(if high {
-                Activity::Highpri
-            } else {
-                Activity::Waiting
-            });
-            let before = memory.get(&key).copied();
-            match judge(system, pool, lane, before) {
-                Some(seen) => memory.insert(key, seen),
-                None => {
-                    activity = Activity::Acted;
-                    memory.remove(&key)
-                }
-            };
+            activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
         }
+    }
+    if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
+        activity = activity.max(Activity::Dear);
     }
     activity
 }
@@ -120,6 +109,38 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
 /// The worker, if its use of CPU time is anybody's concern.
 fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
     system.sensors.any().then_some(worker)
+}
+
+/// Looks at one lane.
+fn look_at_lane(
+    system: &Arc<SystemInner>,
+    lanes: &mut HashMap<(u32, usize), Seen>,
+    pool: &Arc<Pool>,
+    slot: usize,
+    lane: &Lane,
+) -> Activity {
+    let key = (pool.id, slot);
+    let before = lanes.remove(&key);
+    if !lane.has_work() {
+        let Some(seen) = note_running(system, lane, before.as_ref()) else {
+            return Activity::Idle;
+        };
+        lanes.insert(key, seen);
+        return if lane.is_costly() {
+            Activity::Dear
+        } else {
+            Activity::Busy
+        };
+    }
+    let Some(seen) = judge(system, pool, lane, before) else {
+        return Activity::Acted;
+    };
+    lanes.insert(key, seen);
+    if pool.attrs.nice < 0 {
+        Activity::Highpri
+    } else {
+        Activity::Waiting
+    }
 }
 
 /// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
@@ -161,13 +182,14 @@ fn judge(
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        let asleep = view.is_blocking() || system.look(worker).is_blocked();
+        let asleep = view.is_blocking() || system.look(worker).state.is_blocked();
         if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }
         return Some(seen);
     }
-    match system.examine(pool, lane, Sensor::Monitor, u64::MAX) {
+    let lasts_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
+    match system.examine(pool, lane, Sensor::Monitor, lasts_ns) {
         Look::Acted => None,
         look @ (Look::Running | Look::Unseen) => {
             judge_hog(system, pool, lane, seen, look == Look::Running)
@@ -228,11 +250,12 @@ fn judge_hog(
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
     let burnt = seen.cpu_at_first.zip(now);
+    let grace_ns = system.hogs.knobs.grace_ns(pool.is_percpu());
     let standing = policy::Standing {
         stood: Duration::from_nanos(os::monotonic_ns().saturating_sub(seen.first_ns)),
         burnt: burnt.map(|(first, now)| now.saturating_sub(first)),
         can_see,
-        percpu: pool.is_percpu(),
+        grace: grace_ns.map(Duration::from_nanos),
     };
     let sensor = match policy::fault(standing) {
         None => return Some(seen),
@@ -241,7 +264,10 @@ fn judge_hog(
             system.stats.relieved.raise();
             return Some(seen);
         }
-        Some(Fault::Burns) => Sensor::Hog,
+        Some(Fault::Burns) => {
+            // 0 where that is not known.
+            Sensor::Hog(seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64))
+        }
     };
     (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }

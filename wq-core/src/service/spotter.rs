@@ -20,6 +20,9 @@ const FRUITLESS_LOOKS: u32 = 16;
 /// Bounds of that while.
 const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
+/// Time between two looks at a block that may be over soon.
+const GRACE_STEP: Duration = Duration::from_micros(20);
+
 /// Long against the pauses of a busy CPU, short against what the monitor's rounds leave.
 const SHORT_SLEEP: Duration = Duration::from_millis(2);
 
@@ -101,7 +104,7 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
         let lane = &pool.lanes()[*slot];
         let mut look = system.examine(pool, lane, Sensor::Spotter, 0);
         if look == Look::Blocked {
-            look = wait_out_grace(system, pool, lane);
+            look = wait_out_grace(system, record, pool, lane);
         }
         match look {
             Look::Acted => found = Look::Acted,
@@ -116,12 +119,13 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
 /// The lane's hand-overs were wasted lately: looks whether the block lasts.
 fn wait_out_grace(
     system: &SystemInner,
+    record: &CpuRecord,
     pool: &crate::pool::Pool,
     lane: &crate::lane::Lane,
 ) -> Look {
     let begun = os::monotonic_ns();
     loop {
-        os::sched_yield();
+        record.spotter.park(Some(GRACE_STEP));
         let lasted = os::monotonic_ns().saturating_sub(begun).max(1);
         match system.examine(pool, lane, Sensor::Spotter, lasted) {
             Look::Blocked => {}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
+use crate::hogs::knobs::HogSettings;
 use crate::home::Home;
 use crate::pool::HIGHPRI_NICE;
 use crate::proto::arm::Armed;
@@ -50,6 +51,8 @@ pub struct SystemBuilder {
     workers: Option<usize>,
     keep_alive: Duration,
     sensing: Sensing,
+    /// What counts as burning CPU.
+    hogs: HogSettings,
     /// The machine, if it is not to be looked at.
     topology: Option<Topology>,
 }
@@ -63,6 +66,7 @@ impl SystemBuilder {
             workers: None,
             keep_alive: KEEP_ALIVE,
             sensing: Sensing::Auto,
+            hogs: HogSettings::default(),
             topology: None,
         }
     }
@@ -148,6 +152,61 @@ impl SystemBuilder {
         self
     }
 
+    /// CPU time after which an item that has not suspended is marked CPU intensive: counted,
+    /// reported, and on per-CPU queues relieved of its lane if work waits. Default 10 ms; 0: never.
+    ///
+    /// It can be changed later: [`System::set_cpu_intensive_thresh`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let thresh = Duration::from_millis(30);
+    /// let system = wq_core::System::builder().cpu_intensive_thresh(thresh).build()?;
+    /// assert_eq!(system.cpu_intensive_thresh(), thresh);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "cpu_intensive_thresh_us")]
+    pub fn cpu_intensive_thresh(mut self, time: Duration) -> SystemBuilder {
+        self.hogs.cpu_intensive_thresh = time;
+        self
+    }
+
+    /// CPU time that an item of an unbound queue may use while work waits behind it, before its
+    /// lane is handed on; also what makes a type known for burning. Default 1 ms; 0: never.
+    ///
+    /// It can be changed later: [`System::set_handoff_grace`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let never = Duration::ZERO;
+    /// let system = wq_core::System::builder().handoff_grace(never).build()?;
+    /// assert_eq!(system.handoff_grace(), never);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn handoff_grace(mut self, time: Duration) -> SystemBuilder {
+        self.hogs.handoff_grace = time;
+        self
+    }
+
+    /// At which mark of a type the first report is written on standard error; the next ones follow
+    /// after 1, 2, 4, .. more. Default 4; 0: never.
+    ///
+    /// It can be changed later: [`System::set_cpu_intensive_warning_thresh`].
+    ///
+    /// # Examples
+    /// ```
+    /// let quiet = wq_core::System::builder().cpu_intensive_warning_thresh(0).build()?;
+    /// assert_eq!(quiet.cpu_intensive_warning_thresh(), 0);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn cpu_intensive_warning_thresh(mut self, times: u64) -> SystemBuilder {
+        self.hogs.warning_thresh = times;
+        self
+    }
+
     /// Has the System believe in this machine.
     #[cfg(test)]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
@@ -229,7 +288,9 @@ impl SystemBuilder {
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             timers: Timers::new(),
-            hogs: Hogs::new(),
+            hogs: Hogs::new(self.hogs),
+            reports: Mutex::new(Vec::new()),
+            reporting: AtomicBool::new(false),
             phase: AtomicU8::new(RUNNING),
             maker: Parker::new(),
             monitor: Parker::new(),

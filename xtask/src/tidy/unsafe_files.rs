@@ -17,6 +17,10 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "a task as one word: raw pointers of its allocation",
     ),
     (
+        "wq-core/src/kind.rs",
+        "a reference to static memory in an atomic word",
+    ),
+    (
         "wq-core/src/lane.rs",
         "the queue behind the biased lock, which only the protocol guards",
     ),
