@@ -23,7 +23,7 @@ pub(crate) struct Standing {
     pub(crate) burnt: Option<Duration>,
     /// A sleeping thread would have been seen.
     pub(crate) can_see: bool,
-    /// CPU time after which an item there loses its lane; `None`: never for that.
+    /// CPU time after which it burns; `None` if burners are left alone.
     pub(crate) grace: Option<Duration>,
 }
 
@@ -44,12 +44,12 @@ pub(crate) fn fault(standing: Standing) -> Option<Fault> {
         can_see,
         grace,
     } = standing;
-    match (burnt, grace) {
-        (Some(burnt), Some(grace)) if burnt >= grace => Some(Fault::Burns),
-        (Some(burnt), _) if !can_see && stood >= UNSEEN_SLEEP && burnt * UNSEEN_SHARE < stood => {
+    match burnt {
+        Some(burnt) if grace.is_some_and(|grace| burnt >= grace) => Some(Fault::Burns),
+        Some(burnt) if !can_see && stood >= UNSEEN_SLEEP && burnt * UNSEEN_SHARE < stood => {
             Some(Fault::Sleeps)
         }
-        (None, Some(_)) if can_see && stood >= BLIND_GRACE => Some(Fault::Burns),
+        None if can_see && grace.is_some() && stood >= BLIND_GRACE => Some(Fault::Burns),
         _ if !can_see && stood >= BLIND_GRACE => Some(Fault::Sleeps),
         _ => None,
     }
@@ -59,58 +59,43 @@ pub(crate) fn fault(standing: Standing) -> Option<Fault> {
 mod tests {
     use super::*;
 
-    /// Milliseconds of standing and, if known, of burning.
-    fn of(stood_ms: u64, burnt_ms: Option<u64>, can_see: bool, percpu: bool) -> Option<Fault> {
-        let grace = Some(Duration::from_millis(if percpu { 10 } else { 1 }));
+    /// Milliseconds of standing, of burning if known, and of grace.
+    fn of(stood: u64, burnt: Option<u64>, can_see: bool, grace: Option<u64>) -> Option<Fault> {
         fault(Standing {
-            stood: Duration::from_millis(stood_ms),
-            burnt: burnt_ms.map(Duration::from_millis),
+            stood: Duration::from_millis(stood),
+            burnt: burnt.map(Duration::from_millis),
             can_see,
-            grace,
+            grace: grace.map(Duration::from_millis),
         })
     }
 
-    /// Where all can be known, CPU time alone decides, by the kernel's measure on per-CPU lanes.
+    /// Where all can be known, CPU time alone decides, if anybody minds.
     #[test]
     fn burners_are_told_by_cpu_time() {
-        assert_eq!(of(1_000, Some(0), true, false), None);
-        assert_eq!(of(1, Some(1), true, false), Some(Fault::Burns));
-        assert_eq!(of(1_000, Some(9), true, true), None);
-        assert_eq!(of(10, Some(10), true, true), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(0), true, Some(1)), None);
+        assert_eq!(of(1, Some(1), true, Some(1)), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(9), true, Some(10)), None);
+        assert_eq!(of(10, Some(10), true, Some(10)), Some(Fault::Burns));
+        assert_eq!(of(1_000, Some(1_000), true, None), None);
+        assert_eq!(of(1_000, None, true, None), None);
     }
 
     /// Where states cannot be seen, who uses no CPU time sleeps.
     #[test]
     fn unseen_sleepers_are_told_by_the_cpu_time_they_do_not_use() {
-        assert_eq!(of(1, Some(0), false, true), None);
-        assert_eq!(of(2, Some(0), false, true), Some(Fault::Sleeps));
-        assert_eq!(of(8, Some(4), false, true), None);
-        assert_eq!(of(20, Some(20), false, true), Some(Fault::Burns));
+        assert_eq!(of(1, Some(0), false, Some(10)), None);
+        assert_eq!(of(2, Some(0), false, None), Some(Fault::Sleeps));
+        assert_eq!(of(8, Some(4), false, Some(10)), None);
+        assert_eq!(of(20, Some(20), false, Some(10)), Some(Fault::Burns));
     }
 
     /// Whatever is unknown, nobody waits for longer than a hundredth of a second of it.
     #[test]
     fn nobody_waits_for_ever() {
-        for (can_see, percpu) in [(true, false), (true, true), (false, false), (false, true)] {
-            assert_eq!(of(9, None, can_see, percpu), None);
-            assert!(of(10, None, can_see, percpu).is_some());
+        for can_see in [true, false] {
+            assert_eq!(of(9, None, can_see, Some(1)), None);
+            assert!(of(10, None, can_see, Some(1)).is_some());
         }
-        assert_eq!(of(10, Some(5), false, true), Some(Fault::Sleeps));
-    }
-
-    /// Where burning is not to matter, only sleeping does.
-    #[test]
-    fn a_grace_can_be_off() {
-        let of = |burnt, can_see| {
-            fault(Standing {
-                stood: Duration::from_secs(1),
-                burnt,
-                can_see,
-                grace: None,
-            })
-        };
-        assert_eq!(of(Some(Duration::from_secs(1)), true), None);
-        assert_eq!(of(None, true), None);
-        assert_eq!(of(None, false), Some(Fault::Sleeps));
+        assert_eq!(of(10, Some(5), false, Some(10)), Some(Fault::Sleeps));
     }
 }

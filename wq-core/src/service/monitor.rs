@@ -250,15 +250,12 @@ fn judge_hog(
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
     let burnt = seen.cpu_at_first.zip(now);
+    let grace_ns = system.hogs.knobs.grace_ns(pool.is_percpu());
     let standing = policy::Standing {
         stood: Duration::from_nanos(os::monotonic_ns().saturating_sub(seen.first_ns)),
         burnt: burnt.map(|(first, now)| now.saturating_sub(first)),
         can_see,
-        grace: system
-            .hogs
-            .knobs
-            .grace_ns(pool.is_percpu())
-            .map(Duration::from_nanos),
+        grace: grace_ns.map(Duration::from_nanos),
     };
     let sensor = match policy::fault(standing) {
         None => return Some(seen),
@@ -268,8 +265,8 @@ fn judge_hog(
             return Some(seen);
         }
         Some(Fault::Burns) => {
-            let since = seen.cpu_at_first.unwrap_or_default();
-            Sensor::Hog(since.as_nanos() as u64)
+            // 0 where that is not known.
+            Sensor::Hog(seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64))
         }
     };
     (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)

@@ -65,7 +65,7 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "system calls that the safe wrappers lack, to take rights away from a test",
     ),
     (
-        "wq-core/tests/sensing/faults.rs",
+        "wq-core/tests/unmarked/faults.rs",
         "system calls by which a test serves page faults itself",
     ),
 ];
