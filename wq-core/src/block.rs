@@ -97,6 +97,10 @@ impl Blocking {
                 current.worker.set_in_block(true);
                 if !current.lane_is_free.get() {
                     free_lane(current);
+                } else if current.worker.end_turn() {
+                    // It does not burn meanwhile.
+                    let next = current.pool.burners.pass_on();
+                    current.system.start_burner(&current.pool, next);
                 }
             }
         });

@@ -42,6 +42,8 @@ mod sync;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
+mod burners;
+#[cfg(not(loom))]
 mod cpuset;
 #[cfg(not(loom))]
 mod current;

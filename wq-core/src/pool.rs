@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::CpuSet;
+use crate::burners::Burners;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
@@ -59,6 +60,8 @@ pub(crate) struct Pool {
     unused: Box<[CachePadded<AtomicU64>]>,
     /// Numbers the workers for their names.
     pub(crate) next_serial: AtomicU32,
+    /// Who of the known burners may burn.
+    pub(crate) burners: Burners,
 }
 
 impl Pool {
@@ -92,6 +95,7 @@ impl Pool {
                 .map(|word| all_unused(nr_lanes - word * 64))
                 .collect(),
             next_serial: AtomicU32::new(0),
+            burners: Burners::new(nr_lanes),
         }
     }
 
@@ -138,7 +142,7 @@ impl Pool {
         self.unused[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 
-    /// A lane other than `not` that nobody runs, as far as the hints tell.
+    /// A lane other than `not` (which need not exist) that nobody runs, as far as the hints tell.
     #[inline]
     pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
         for (word, bits) in self.unused.iter().enumerate() {

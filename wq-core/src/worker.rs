@@ -3,7 +3,9 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
@@ -32,6 +34,8 @@ pub(crate) struct Worker {
     may_block: AtomicBool,
     /// Its item is inside a block that it declared.
     in_block: AtomicBool,
+    /// The pool whose turn to burn it has, and one; 0 for none.
+    turn: AtomicU32,
     /// Which item was marked CPU intensive last, by the count of starts; 0 for none.
     marked: AtomicU64,
     /// Its place on the pool's stack of spares.
@@ -84,6 +88,7 @@ impl Worker {
             }),
             may_block: AtomicBool::new(false),
             in_block: AtomicBool::new(false),
+            turn: AtomicU32::new(0),
             marked: AtomicU64::new(0),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
@@ -282,6 +287,24 @@ impl Worker {
     pub(crate) fn is_in_block(&self) -> bool {
         // Relaxed: see `set_in_block`.
         self.in_block.load(Ordering::Relaxed)
+    }
+
+    /// Its item has a turn to burn in this pool.
+    pub(crate) fn take_turn(&self, pool: u32) {
+        // Relaxed: a number; what it counts for is behind the lock of `burners`.
+        self.turn.store(pool + 1, Ordering::Relaxed);
+    }
+
+    /// Whether its item has a turn to burn in this pool.
+    pub(crate) fn has_turn(&self, pool: u32) -> bool {
+        // Relaxed: as above.
+        self.turn.load(Ordering::Relaxed) == pool + 1
+    }
+
+    /// Takes the turn from its item; true for the one who did, who must pass it on.
+    pub(crate) fn end_turn(&self) -> bool {
+        // Relaxed: as above.
+        self.turn.swap(0, Ordering::Relaxed) != 0
     }
 
     /// Whether the item with this number was marked CPU intensive.

@@ -99,6 +99,10 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
         }
+        if pool.burners.has_waiting() {
+            look_at_burners(system, pool);
+            activity = activity.max(Activity::Waiting);
+        }
     }
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
         activity = activity.max(Activity::Dear);
@@ -109,6 +113,20 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
 /// The worker, if its use of CPU time is anybody's concern.
 fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
     system.sensors.any().then_some(worker)
+}
+
+/// Known burners wait for a turn: takes it from who sleeps instead of burning, without having said
+/// so, and gives one more if nothing moves.
+fn look_at_burners(system: &Arc<SystemInner>, pool: &Pool) {
+    for worker in system.records().filter(|w| w.has_turn(pool.id)) {
+        let starts = worker.starts();
+        let sleeps = system.look(worker).state.is_blocked();
+        // A wrong guess is one burner more for a while.
+        if sleeps && worker.starts() == starts && worker.end_turn() {
+            system.start_burner(pool, pool.burners.pass_on());
+        }
+    }
+    system.start_burner(pool, pool.burners.unstick());
 }
 
 /// Looks at one lane.
