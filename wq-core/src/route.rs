@@ -225,6 +225,7 @@ fn push_here(
 fn note_waiting(current: &Current, lane: &Lane) {
     if lane.waiting() == 1 && current.worker.is_in_item() {
         current.system.watch(lane);
+        current.system.hurry_monitor();
     }
 }
 
@@ -278,6 +279,7 @@ impl SystemInner {
             self.take_over(pool, lane, seen, Sensor::Marked);
         } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
+            self.hurry_monitor();
         }
     }
 

@@ -86,6 +86,11 @@ impl Pace {
         self.late && !was_late
     }
 
+    /// Whether the pause is longer than it would be if work waited.
+    pub(crate) fn is_long(&self) -> bool {
+        self.pause > PAUSE.0
+    }
+
     /// After a round.
     pub(crate) fn next(self, found: Activity, company: Company) -> Pace {
         let backed_off = (self.pause * 2).clamp(PAUSE.0, PAUSE.1);
