@@ -65,9 +65,11 @@ pub(crate) struct Worker {
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     displaced_ns: AtomicU64,
-    /// It was taken from an item that did not move: the thread's CPU time when that item was first
+    /// Its item does not move although work waits: the thread's CPU time when that item was first
     /// seen, ns; 0 for never. The item burns if its poll uses much from there on.
     stood_still_ns: AtomicU64,
+    /// Which item that is, by the count of starts.
+    stood_still_item: AtomicU64,
     /// The futex on which it was seen asleep when its lane was taken; 0 for none.
     waits_on: AtomicUsize,
     /// The name of its thread.
@@ -110,6 +112,7 @@ impl Worker {
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
             stood_still_ns: AtomicU64::new(0),
+            stood_still_item: AtomicU64::new(0),
             waits_on: AtomicUsize::new(0),
             name: Mutex::new(String::new()),
         }
@@ -171,11 +174,18 @@ impl Worker {
     /// which was first seen when the thread had used so much CPU time. Before the change of hands:
     /// a victim that returns at once reads it.
     pub(crate) fn note_displaced(&self, stood_still: Option<u64>) {
-        // Relaxed: statistics and a hint.
-        self.stood_still_ns
-            .store(stood_still.unwrap_or(0), Ordering::Relaxed);
+        self.note_standing_still(self.starts(), stood_still.unwrap_or(0));
+        // Relaxed: a statistic.
         self.displaced_ns
             .store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Its item with this number does not move although work waits, and was first seen when the
+    /// thread had used so much CPU time, ns.
+    pub(crate) fn note_standing_still(&self, item: u64, cpu_ns: u64) {
+        // Relaxed: hints; one that comes too late names an item that is over.
+        self.stood_still_item.store(item, Ordering::Relaxed);
+        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
     }
 
     /// The worker knows that its lane was taken: when, ns; 0 if it has never been since.
@@ -197,13 +207,22 @@ impl Worker {
         self.waits_on.swap(0, Ordering::Relaxed)
     }
 
-    /// Its present item moved after all, or is over.
-    pub(crate) fn forget_standing_still(&self) {
+    /// The same for the present item, whose poll is about to end.
+    pub(crate) fn take_stood_still_ns(&self) -> Option<u64> {
+        let since = self.stood_still_ns();
+        self.forget_standing_still();
+        // Relaxed: as above.
+        let item = self.stood_still_item.load(Ordering::Relaxed);
+        (since != 0 && item == self.starts()).then_some(since)
+    }
+
+    /// Its present item is over.
+    fn forget_standing_still(&self) {
         // Relaxed: as above.
         self.stood_still_ns.store(0, Ordering::Relaxed);
     }
 
-    /// See [`Worker::note_displaced`]; 0 for never.
+    /// See [`Worker::note_standing_still`]; 0 for never.
     #[inline]
     pub(crate) fn stood_still_ns(&self) -> u64 {
         // Relaxed: as above.

@@ -67,10 +67,11 @@ impl Crowd {
         })
     }
 
-    /// Runs some one after the other, until their type is known.
+    /// Runs several crowds, until their type is known: burners wait behind burners.
     fn warm_up(&self, queue: &Queue) {
-        for n in 0..WARM_UP {
-            self.spawn(queue, n).wait().expect("it ends");
+        for _ in 0..3 {
+            let all: Vec<_> = (0..WARM_UP).map(|n| self.spawn(queue, n)).collect();
+            all.into_iter().for_each(|one| one.wait().expect("it ends"));
         }
         self.most.store(0, Ordering::Relaxed);
         self.order.lock().expect("nobody panics").clear();

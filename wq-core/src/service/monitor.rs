@@ -284,17 +284,21 @@ fn judge_hog(
         can_see,
         grace: grace_ns.map(Duration::from_nanos),
     };
-    let sensor = match policy::fault(standing) {
+    // 0 where that is not known.
+    let first_ns = seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64);
+    let fault = policy::fault(standing);
+    if fault == Some(Fault::Burns) {
+        // Whether it loses its lane or what waits behind it.
+        worker.note_standing_still(seen.starts, first_ns);
+    }
+    let sensor = match fault {
         None => return Some(seen),
         Some(Fault::Sleeps) => Sensor::Monitor,
         Some(Fault::Burns) if system.relieve(pool, lane, seen.view) => {
             system.stats.relieved.raise();
             return Some(seen);
         }
-        Some(Fault::Burns) => {
-            // 0 where that is not known.
-            Sensor::Hog(seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64))
-        }
+        Some(Fault::Burns) => Sensor::Hog(first_ns),
     };
     (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }
