@@ -25,8 +25,9 @@ const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
 /// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
 /// the spotter cannot.
 const PAUSE_ACTED: Duration = Duration::from_micros(100);
-/// Rounds without any work after which the monitor sleeps until it is woken: 30 s.
-const IDLE_ROUNDS: u32 = 3_000;
+/// After so long without any work the monitor sleeps until it is woken. Rounds would be no measure:
+/// on a busy machine each is late, and a program is promised to be quiet after half a minute.
+const IDLE_FOR: Duration = Duration::from_secs(10);
 /// A round that comes this many times too late judges nobody.
 const TOO_LATE: u32 = 10;
 /// CPU time after which an unbound lane is relieved of an item that does not end.
@@ -86,8 +87,8 @@ type Memory = HashMap<(u32, usize), Seen>;
 pub(super) fn run(system: &Arc<SystemInner>) {
     let mut memory = Memory::new();
     let mut pause = PAUSE.0;
-    let mut idle_rounds = 0;
     let mut last = os::monotonic_ns();
+    let mut active = last;
     while !system.is_stopped() {
         system.monitor.park(Some(pause));
         let now = os::monotonic_ns();
@@ -97,21 +98,24 @@ pub(super) fn run(system: &Arc<SystemInner>) {
             memory.clear();
         }
         let activity = round(system, &mut memory);
-        (pause, idle_rounds) = match activity {
-            Activity::Acted => (PAUSE_ACTED, 0),
-            Activity::Highpri => (PAUSE_HIGHPRI, 0),
-            Activity::Waiting | Activity::Dear => (PAUSE.0, 0),
-            Activity::Busy => ((pause * 2).clamp(PAUSE.0, PAUSE.1), 0),
-            Activity::Idle => ((pause * 2).clamp(PAUSE.0, PAUSE.1), idle_rounds + 1),
+        if activity != Activity::Idle {
+            active = now;
+        }
+        pause = match activity {
+            Activity::Acted => PAUSE_ACTED,
+            Activity::Highpri => PAUSE_HIGHPRI,
+            Activity::Waiting | Activity::Dear => PAUSE.0,
+            Activity::Busy | Activity::Idle => (pause * 2).clamp(PAUSE.0, PAUSE.1),
         };
-        if idle_rounds >= IDLE_ROUNDS {
+        if now.saturating_sub(active) >= IDLE_FOR.as_nanos() as u64 {
             system.monitor_armed.disarm();
             if round(system, &mut memory) == Activity::Idle && !system.is_stopped() {
                 system.monitor.park(None);
             }
             // Whoever woke us armed; after a busy last look we do it ourselves.
             let _ = system.monitor_armed.arm();
-            (pause, idle_rounds, last) = (PAUSE.0, 0, os::monotonic_ns());
+            (pause, last) = (PAUSE.0, os::monotonic_ns());
+            active = last;
         }
     }
 }
