@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::current::Current;
+use crate::hook::{self, Point};
 use crate::os;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
@@ -98,6 +99,7 @@ impl Blocking {
             let Some((lane, holder)) = current.holding() else {
                 return;
             };
+            hook::at(Point::Block);
             if lane.owner.announce_blocking(holder.token) && lane.has_work() {
                 let seen = lane.view();
                 if seen.is_blocking() && seen.worker() == current.worker.id {
@@ -123,6 +125,7 @@ impl Drop for Blocking {
                 return;
             }
             if let Some((lane, holder)) = current.holding() {
+                hook::at(Point::Unblock);
                 lane.owner.end_blocking(holder.token);
             }
         });

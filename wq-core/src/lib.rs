@@ -52,6 +52,8 @@ mod entry;
 #[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
+mod hook;
+#[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
 mod list;

@@ -9,6 +9,7 @@ pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
 
+use crate::hook::{self, Point};
 use crate::lane::Lane;
 use crate::os::{self, ThreadState};
 use crate::policy;
@@ -160,6 +161,7 @@ impl SystemInner {
         let token = seen.vacant_token_for(spare);
         let slot = pool.slot_of(lane) as u32;
         worker.assignment.offer(slot, token);
+        hook::at(Point::Staff);
         if lane.owner.assign(seen, spare).is_some() {
             self.start_holder(pool, lane, worker);
         } else if worker.assignment.withdraw(slot, token) {
@@ -200,6 +202,7 @@ impl SystemInner {
                 let slot = pool.slot_of(lane) as u32;
                 worker.assignment.offer(slot, token);
                 victim.note_displaced(sensor == Sensor::Hog);
+                hook::at(Point::HandOver);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -342,6 +345,7 @@ impl SystemInner {
     /// Wakes a parked owner whose wake-up the caller has claimed.
     pub(crate) fn wake_holder(&self, pool: &Pool, lane: &Lane, id: WorkerId) {
         let worker = self.worker(id);
+        hook::at(Point::Wake);
         self.place(pool, lane, worker);
         worker.parker.unpark();
         self.poke_monitor();
@@ -440,6 +444,7 @@ impl SystemInner {
             return false;
         };
         let taken = lane.rob(&held);
+        hook::inside(Point::Give);
         held.give_back();
         // Relaxed: a hint for those who choose a lane.
         lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
