@@ -106,6 +106,8 @@ mod armed {
 
     /// One visit in so many is disturbed: rare enough that work gets done between.
     const ONE_IN: u64 = 24;
+    /// The same for points that a System visits a few times in its life.
+    const ONE_RARE_IN: u64 = 2;
     /// Longest nap, us.
     const LONGEST_NAP: u64 = 300;
 
@@ -167,13 +169,17 @@ mod armed {
         let Some(number) = throw() else {
             return;
         };
-        if number % ONE_IN != 0 {
+        let one_in = match point {
+            Point::Staff | Point::Vacate | Point::Retire => ONE_RARE_IN,
+            _ => ONE_IN,
+        };
+        if number % one_in != 0 {
             return;
         }
         // Relaxed: a statistic.
         COUNTS[point as usize].fetch_add(1, Ordering::Relaxed);
         let may_take = may_take && !BUSY.replace(true);
-        let (what, how) = (number / ONE_IN % 8, number / ONE_IN / 8);
+        let (what, how) = (number / one_in % 8, number / one_in / 8);
         match what {
             0 | 1 => thread::yield_now(),
             2 | 3 => thread::sleep(Duration::from_micros(how % LONGEST_NAP)),

@@ -389,7 +389,7 @@ fn asked(name: &str) -> Option<u64> {
 #[cfg(wq_hooks)]
 #[test]
 fn stress_disturbed_at_every_step() {
-    const ROUND: Duration = Duration::from_secs(10);
+    const ROUND: Duration = Duration::from_secs(5);
     let time = Duration::from_secs(asked("WQ_STRESS_SECONDS").unwrap_or(20));
     let clock = std::time::UNIX_EPOCH.elapsed().expect("a clock");
     let mut seed = asked("WQ_STRESS_SEED").unwrap_or(clock.as_secs() << 8);
