@@ -11,6 +11,7 @@ pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
 
+use crate::hook::{self, Point};
 use crate::lane::Lane;
 use crate::os::{self, Sight, ThreadState};
 use crate::policy;
@@ -177,6 +178,7 @@ impl SystemInner {
         let token = seen.vacant_token_for(spare);
         let slot = pool.slot_of(lane) as u32;
         worker.assignment.offer(slot, token);
+        hook::at(Point::Staff);
         if lane.owner.assign(seen, spare).is_some() {
             self.start_holder(pool, lane, worker);
         } else if worker.assignment.withdraw(slot, token) {
@@ -220,6 +222,7 @@ impl SystemInner {
                     Sensor::Hog(cpu_ns) => Some(cpu_ns),
                     _ => None,
                 });
+                hook::at(Point::HandOver);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -368,6 +371,7 @@ impl SystemInner {
 
     /// Wakes a worker that was made owner of `lane`.
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
+        hook::at(Point::Wake);
         let placement = self.place(pool, lane, worker);
         worker.parker.unpark();
         if let Some(placement) = placement {
@@ -479,6 +483,7 @@ impl SystemInner {
             return false;
         };
         let taken = lane.rob(&held);
+        hook::inside(Point::Give);
         held.give_back();
         // Relaxed: a hint for those who choose a lane.
         lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
