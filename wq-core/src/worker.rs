@@ -156,12 +156,12 @@ impl Worker {
         Some(Placement { tid, number })
     }
 
-    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it to
-    /// another one: as long as it stood there, its lane would. Whoever is sooner, this or the
+    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
+    /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
     /// worker's first act, widens the mask.
     pub(crate) fn let_roam(&self, placement: Placement, wide: &CpuSet) {
         let Placement { tid, number } = placement;
-        // Relaxed: who is late widens once more; a later placement is lost, and undone all the same.
+        // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
         if self.placed.load(Ordering::Relaxed) == number {
             let _ = os::set_affinity(tid, wide);
             let _ = self

@@ -20,7 +20,7 @@ const TOO_LATE: u32 = 10;
 /// A scheduler's turn; who comes so soon is not late.
 const NEVER_LATE: Duration = Duration::from_millis(10);
 /// Time without any work after which the monitor sleeps until it is woken, by the clock: rounds
-/// would be no measure where each is late, and a program is promised to be quiet after half a minute.
+/// would be no measure where each is late. A program is promised to be quiet after half a minute.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 /// The same where nobody is looked at.
 const IDLE_FOR_RESCUE: Duration = Duration::from_millis(100);
