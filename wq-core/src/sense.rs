@@ -19,6 +19,7 @@ use crate::pool::Pool;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{OwnerView, Refused, Token, WorkerId};
 use crate::proto::spares::Claim;
+use crate::sense::convoy::Waiter;
 use crate::system::SystemInner;
 use crate::worker::{Placement, Worker};
 
@@ -132,7 +133,7 @@ impl SystemInner {
             ThreadState::Running => Look::Running,
             ThreadState::Unknown => Look::Unseen,
             ThreadState::Blocked | ThreadState::Asleep
-                if blocked_for_ns < grace_ns(pool, lane, sight) =>
+                if blocked_for_ns < grace_ns(pool, lane, worker, sight, blocked_for_ns) =>
             {
                 Look::Blocked
             }
@@ -322,7 +323,7 @@ impl SystemInner {
         let sight = self.look(victim);
         match sight.state {
             ThreadState::Blocked | ThreadState::Asleep => {
-                (grace_ns(pool, lane, sight) == 0).then_some(Reason::Sleeps(sight.futex))
+                (grace_ns(pool, lane, victim, sight, 0) == 0).then_some(Reason::Sleeps(sight.futex))
             }
             // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
             // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
@@ -514,16 +515,20 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
     pool.convoys.forget(futex);
 }
 
-/// How long a block like this one must have lasted before the lane is taken, ns.
-fn grace_ns(pool: &Pool, lane: &Lane, sight: Sight) -> u64 {
+/// How long a block like this one, which is known to last for `blocked_ns`, must have lasted before
+/// the lane is taken, ns.
+fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns: u64) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    if sight.futex == 0 {
+    let some = pool.lanes().len().div_ceil(2);
+    if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
         return grace;
     }
-    let lanes = pool.lanes().len();
-    let convoy = pool
-        .convoys
-        .grace_ns(sight.futex, lanes, os::monotonic_ns());
-    grace.max(convoy)
+    let row = pool.convoys.grace_ns(Waiter {
+        futex: sight.futex,
+        was_up: worker.was_up(),
+        blocked_ns,
+        now_ns: os::monotonic_ns(),
+    });
+    grace.max(row)
 }

@@ -72,6 +72,9 @@ pub(crate) struct Worker {
     stood_still_item: AtomicU64,
     /// The futex on which it was seen asleep when its lane was taken; 0 for none.
     waits_on: AtomicUsize,
+    /// Its item and its CPU time at the last look at it while it waited on one.
+    seen_item: AtomicU64,
+    seen_cpu_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
 }
@@ -114,6 +117,8 @@ impl Worker {
             stood_still_ns: AtomicU64::new(0),
             stood_still_item: AtomicU64::new(0),
             waits_on: AtomicUsize::new(0),
+            seen_item: AtomicU64::new(0),
+            seen_cpu_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
     }
@@ -199,6 +204,15 @@ impl Worker {
     pub(crate) fn note_wait(&self, futex: usize) {
         // Relaxed: a hint.
         self.waits_on.store(futex, Ordering::Relaxed);
+    }
+
+    /// It sleeps: has it been up since the last such look, in the same item?
+    pub(crate) fn was_up(&self) -> bool {
+        let (item, cpu_ns) = (self.starts(), self.cpu_ns());
+        // Relaxed: a hint.
+        let same = self.seen_item.swap(item, Ordering::Relaxed) == item;
+        let before = self.seen_cpu_ns.swap(cpu_ns, Ordering::Relaxed);
+        same && cpu_ns > before
     }
 
     /// The futex on which it was seen asleep since the last call; 0 for none.
