@@ -21,6 +21,14 @@ use crate::{CpuSet, os};
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
 
+/// A sleeping worker's mask was narrowed, to be widened again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker is to roam again as soon as it was woken"]
+pub(crate) struct Placement {
+    tid: os::Tid,
+    number: u32,
+}
+
 /// A worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -44,8 +52,10 @@ pub(crate) struct Worker {
     pub(crate) assignment: Assignment,
     /// Where it sleeps, as spare or with a parked lane.
     pub(crate) parker: Parker,
-    /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
-    placed: AtomicBool,
+    /// The placement for which its mask is narrowed to the lane's CPU; 0 for none.
+    placed: AtomicU32,
+    /// Placements so far.
+    placements: AtomicU32,
     /// It sleeps, or is about to: its mask may be narrowed.
     asleep: AtomicBool,
     /// Kernel thread id.
@@ -95,7 +105,8 @@ impl Worker {
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
-            placed: AtomicBool::new(false),
+            placed: AtomicU32::new(0),
+            placements: AtomicU32::new(1),
             asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
@@ -121,19 +132,19 @@ impl Worker {
         // that the worker is awake and undoes what it did, or the worker sees the placement.
         fence(Ordering::SeqCst);
         // Relaxed: as above.
-        self.placed.load(Ordering::Relaxed) && self.placed.swap(false, Ordering::Relaxed)
+        self.placed.load(Ordering::Relaxed) != 0 && self.placed.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Has the sleeping worker start on the CPU of `narrow`: it widens its mask as its first act.
-    /// A worker that is awake, or wakes up meanwhile, keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) {
+    /// Has the sleeping worker start on the CPU of `narrow`, if the caller wakes it next and then
+    /// calls [`Worker::let_roam`] with the answer. A worker that is awake, or wakes up meanwhile,
+    /// keeps (or gets back) `wide`.
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) -> Option<Placement> {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
-        let Some(tid) = self.tid().filter(|_| asleep()) else {
-            return;
-        };
-        // Relaxed: ordered before the second look by the fence.
-        self.placed.store(true, Ordering::Relaxed);
+        let tid = self.tid().filter(|_| asleep())?;
+        // Relaxed, also below: ordered before the second look by the fence. 0 is no placement.
+        let number = self.placements.fetch_add(1, Ordering::Relaxed).max(1);
+        self.placed.store(number, Ordering::Relaxed);
         // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
         let _ = os::set_affinity(tid, narrow);
         // SeqCst: placed before the look; pairs with the fence in `wake_up`.
@@ -141,6 +152,21 @@ impl Worker {
         if !asleep() {
             // It may run user code already.
             let _ = os::set_affinity(tid, wide);
+        }
+        Some(Placement { tid, number })
+    }
+
+    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
+    /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
+    /// worker's first act, widens the mask.
+    pub(crate) fn let_roam(&self, placement: Placement, wide: &CpuSet) {
+        let Placement { tid, number } = placement;
+        // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
+        if self.placed.load(Ordering::Relaxed) == number {
+            let _ = os::set_affinity(tid, wide);
+            let _ = self
+                .placed
+                .compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

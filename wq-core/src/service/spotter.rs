@@ -61,8 +61,10 @@ fn serve(system: &Arc<SystemInner>, record: &CpuRecord) {
                 os::sched_yield();
             }
             Look::Blocked => os::sched_yield(),
-            Look::Running | Look::Unseen => {
-                system.stats.fruitless.raise();
+            found @ (Look::Running | Look::Unseen | Look::Refused) => {
+                if found != Look::Refused {
+                    system.stats.fruitless.raise();
+                }
                 fruitless += 1;
                 if fruitless < FRUITLESS_LOOKS {
                     os::sched_yield();
@@ -108,6 +110,7 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
         }
         match look {
             Look::Acted => found = Look::Acted,
+            Look::Refused if found != Look::Acted => found = Look::Refused,
             Look::Fine => {}
             other if found == Look::Fine => found = other,
             _ => {}
