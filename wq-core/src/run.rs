@@ -226,6 +226,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 hook::at(Point::Return);
                 settle_without_lane(current, &mut ended);
                 let (system, pool) = (&current.system, &current.pool);
+                // Relaxed: a statistic.
+                pool.returns.fetch_add(1, Ordering::Relaxed);
                 system.note_return(pool, lane, &current.worker);
                 return;
             }

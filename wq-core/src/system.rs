@@ -91,6 +91,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
+    /// Threads of one pool, without hesitation.
+    pub(crate) max_workers: u32,
     /// The settings of the thread that made it.
     pub(crate) home: Home,
     /// Who looks, and what the machine allows.
