@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::list::List;
 use crate::policy::Share;
 use crate::pool::Pool;
@@ -52,6 +53,8 @@ pub(crate) struct LaneWatch {
     /// How many more times to arm the spotter at once when work waits; refilled by each
     /// hand-over, so lanes that never block stop paying for it.
     pub(crate) eager: AtomicU32,
+    /// What it is refilled to; 0 where nobody is to look.
+    pub(crate) eager_at_most: u32,
     /// A block must have lasted this long before the lane is taken, ns. Rises when hand-overs
     /// are wasted.
     pub(crate) grace_ns: AtomicU64,
@@ -63,20 +66,41 @@ pub(crate) struct LaneWatch {
     item: AtomicU64,
     /// When that look was, ns.
     item_since_ns: AtomicU64,
+    /// CPU time of the owner's thread by then, ns.
+    item_cpu_ns: AtomicU64,
+}
+
+/// Since when an item is known to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lasts {
+    /// For so long, ns.
+    pub(crate) ns: u64,
+    /// From this CPU time of its thread on, ns.
+    pub(crate) cpu_ns: u64,
 }
 
 impl LaneWatch {
     /// A sibling's look at a lane whose owner has started so many items: for how long the present
-    /// one is known to run, ns.
-    pub(crate) fn item_lasts_ns(&self, owner: WorkerId, starts: u64, now_ns: u64) -> u64 {
+    /// one is known to run. `cpu` tells the CPU time of its thread.
+    pub(crate) fn item_lasts(
+        &self,
+        owner: WorkerId,
+        starts: u64,
+        now_ns: u64,
+        cpu: impl FnOnce() -> u64,
+    ) -> Lasts {
         let item = starts << WorkerId::BITS | u64::from(owner);
         // Relaxed: hints; siblings that look at once may shorten or lengthen the time, which costs
         // a hand-over.
         if self.item.load(Ordering::Relaxed) != item {
             self.item.store(item, Ordering::Relaxed);
             self.item_since_ns.store(now_ns, Ordering::Relaxed);
+            self.item_cpu_ns.store(cpu(), Ordering::Relaxed);
         }
-        now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed))
+        Lasts {
+            ns: now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed)),
+            cpu_ns: self.item_cpu_ns.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -115,11 +139,13 @@ impl Lane {
             cpu,
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),
+                eager_at_most: EAGER_ARMS,
                 grace_ns: AtomicU64::new(0),
                 wasted: AtomicU32::new(0),
                 cost_ns: AtomicU64::new(0),
                 item: AtomicU64::new(0),
                 item_since_ns: AtomicU64::new(0),
+                item_cpu_ns: AtomicU64::new(0),
             },
         }
     }
@@ -156,9 +182,11 @@ impl Lane {
         ended: Option<&mut Ended>,
     ) -> Advance {
         let index = self.index;
+        hook::at(Point::Advance);
         let answer = self.section(holder, |queue| {
             if let Some(ended) = ended {
                 ended.count_in_section(pool, index);
+                hook::inside(Point::Settle);
             }
             queue.next(&self.inbox)
         });
@@ -178,6 +206,7 @@ impl Lane {
         place: Place,
     ) -> Result<(), Entry> {
         let mut entry = Some(entry);
+        hook::at(Point::PushLocal);
         let done = self.section(holder, |queue| {
             if let Some(entry) = entry.take() {
                 queue.push(entry, place);
@@ -191,6 +220,7 @@ impl Lane {
 
     /// The owner's sampled look at the clock; a chain of entries to give away, if it is time.
     pub(crate) fn sample(&self, holder: Holder<'_>, now_ns: u64, may_share: bool) -> List<Entry> {
+        hook::at(Point::Give);
         let taken = self.section(holder, |queue| {
             let share = queue.sample(now_ns);
             // Relaxed: a hint for those who choose a lane.
@@ -252,7 +282,14 @@ impl Lane {
     /// A hand-over happened: the lane blocks now and then, so arm early for a while.
     pub(crate) fn refill_eagerness(&self) {
         // Relaxed: a budget.
-        self.watch.eager.store(EAGER_ARMS, Ordering::Relaxed);
+        let full = self.watch.eager_at_most;
+        self.watch.eager.store(full, Ordering::Relaxed);
+    }
+
+    /// Nobody is to look at this lane, ever.
+    pub(crate) fn never_watch(&mut self) {
+        self.watch.eager_at_most = 0;
+        self.watch.eager = AtomicU32::new(0);
     }
 
     /// The owner word now.

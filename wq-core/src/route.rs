@@ -9,13 +9,14 @@ use std::sync::atomic::Ordering;
 
 use crate::current::Current;
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::lane::{Lane, Place};
 use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::Admission;
 use crate::queue::{QueueInner, QueueRef};
-use crate::sense::Sensor;
+use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
 
 /// Why an item was not accepted.
@@ -81,6 +82,7 @@ fn submit_here(
     };
     let shard = q.shard(&current.pool, lane.index);
     let mut waiting = Some(entry);
+    hook::at(Point::PushLocal);
     let refused = lane.section(holder, |waiting_here| {
         let entry = waiting.take()?;
         match q.accept(shard, chained) {
@@ -169,6 +171,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
+        if while_it_ran {
+            let marked = current.is_some_and(|c| c.worker.is_marked(c.worker.starts()));
+            entry.meta().go_on(marked);
+        }
         let place = match current {
             _ if !while_it_ran => Place::Slot,
             Some(current) if current.item_yields() => Place::Yielded,
@@ -221,6 +227,7 @@ fn push_here(
 fn note_waiting(current: &Current, lane: &Lane) {
     if lane.waiting() == 1 && current.worker.is_in_item() {
         current.system.watch(lane);
+        current.system.hurry_monitor();
     }
 }
 
@@ -229,6 +236,7 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
     let home = entry.meta().lane();
     let pool = q.pool(home);
     let lane = choose_lane(system, pool, home, is_start);
+    hook::at(Point::PushRemote);
     if lane.inbox.push(entry) {
         system.kick(pool, lane);
     }
@@ -258,6 +266,7 @@ fn choose_lane<'a>(system: &SystemInner, pool: &'a Pool, home: usize, is_start: 
 impl SystemInner {
     /// Work was brought to a lane that had an empty inbox: wakes, staffs or watches it.
     pub(crate) fn kick(&self, pool: &Pool, lane: &Lane) {
+        hook::at(Point::Kick);
         let seen = lane.owner.notice();
         self.kick_seen(pool, lane, seen);
     }
@@ -272,9 +281,23 @@ impl SystemInner {
             self.staff(pool, lane, seen);
         } else if seen.is_blocking() && !seen.is_revoked() {
             self.take_over(pool, lane, seen, Sensor::Marked);
-        } else {
+        } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
+            self.hurry_monitor();
         }
+    }
+
+    /// Work was brought to a lane whose owner is inside an item. If such items block now and then,
+    /// one look here saves waking the spotter to look. True: the lane was handed over.
+    fn looks_asleep(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
+        if !lane.is_eager() || seen.is_waking() {
+            return false;
+        }
+        let look = self.examine_running(pool, lane, seen, Sensor::Producer, 0);
+        if look == Look::Running {
+            lane.spend_eagerness();
+        }
+        look == Look::Acted
     }
 
     /// Work waits behind a running item: has the CPU's spotter look when the CPU goes idle, if

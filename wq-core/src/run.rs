@@ -5,13 +5,15 @@
 //! becomes a spare. A worker that finds nothing to do sleeps with its lane in hand, so that the
 //! next push costs one wake-up and no search.
 
+mod burn;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::block::blocking;
 use crate::current::Current;
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::lane::{Advance, Holder, Lane};
 use crate::os;
 use crate::policy;
@@ -56,14 +58,27 @@ const SLICE_NS: u64 = 200_000;
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
-    if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
-        system.stats.nice_refused.raise();
-        system.say_once_nice_refused(pool.attrs.nice);
+    system.home.settle();
+    if pool.attrs.nice != 0 {
+        let raised = os::set_nice(0, pool.attrs.nice);
+        system.sensors.high_priority.note(&raised);
+        if raised.is_err() {
+            system.stats.nice_refused.raise();
+            system.say_once_nice_refused(pool.attrs.nice);
+        }
     }
     // Where the kernel does not know slices, the usual one serves.
-    let _ = os::set_worker_slice(SLICE_NS);
+    // Threads that items start are to have the usual one; but the flag for that would take a
+    // program's own raised priority from them.
+    let sliced = if system.home.nice.is_some_and(|nice| nice < 0) && pool.attrs.nice == 0 {
+        os::set_worker_slice(SLICE_NS)
+    } else {
+        os::set_reset_on_fork_slice(SLICE_NS)
+    };
+    system.sensors.slices.note(&sliced);
     // A refusal means that the CPU went away; the worker then runs where it may.
-    let _ = os::set_affinity(0, &pool.attrs.cpus);
+    let placed = os::set_affinity(0, &pool.attrs.cpus);
+    system.sensors.placement.note(&placed);
 }
 
 /// Runs a lane until it is lost, then goes on with another one that waits for a runner, if there
@@ -98,6 +113,7 @@ fn look_around(current: &Current) {
 
 /// Goes to the top of the pool's spares.
 fn become_spare(current: &Current) {
+    hook::at(Point::Spare);
     current.system.put_back(&current.pool, &current.worker);
     // Spare first: who is counted in neither is made twice.
     current.note_arrival();
@@ -109,6 +125,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
     let view_of = |slot: u32| pool.lanes()[slot as usize].view();
     let since = os::now();
     loop {
+        hook::at(Point::TakeUp);
         match worker.assignment.look(worker.id, view_of) {
             Offer::Lane(slot, token) if pool.lanes()[slot as usize].owner.take_up(token) => {
                 return Some((slot as usize, token));
@@ -138,6 +155,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
 /// A spare that nobody needs leaves. False: it was claimed this moment, and stays.
 fn retire(current: &Current) -> bool {
     let worker = &current.worker;
+    hook::at(Point::Retire);
     // Before it leaves: the record may have another thread at once.
     worker.abandon_thread();
     if worker.spare.retire() {
@@ -185,8 +203,12 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 }
                 ended = execute(current, lane, entry);
                 // A worker whose items block holds a lane for one or two of them.
-                if current.count_item() % SAMPLE_EVERY == 0 {
+                let items = current.count_item();
+                if items % SAMPLE_EVERY == 0 {
                     sample(current, lane, holder);
+                }
+                if current.siblings.are_due(items) {
+                    current.system.look_at_siblings(current, lane, items);
                 }
             }
             Advance::Empty => {
@@ -201,8 +223,12 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 spin.end();
             }
             Advance::Lost => {
+                hook::at(Point::Return);
                 settle_without_lane(current, &mut ended);
-                current.system.note_return(lane, &current.worker);
+                let (system, pool) = (&current.system, &current.pool);
+                // Relaxed: a statistic.
+                pool.returns.fetch_add(1, Ordering::Relaxed);
+                system.note_return(pool, lane, &current.worker);
                 return;
             }
         }
@@ -213,31 +239,28 @@ fn hold(current: &Current, slot: usize, token: Token) {
 /// only drops its future. `Some`: the item has ended.
 #[inline]
 fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    if entry.meta().is_special() {
+        burn::execute(current, lane, entry)
+    } else {
+        poll(current, lane, entry)
+    }
+}
+
+/// See [`execute`].
+#[inline(always)]
+fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
     let (queue, colour) = (meta.queue, meta.colour());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
     let home = lane.index;
-    let burns = meta.set_started(home as u16);
+    meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item();
-    if burns {
-        run_hog(current, entry);
-    } else {
-        // True only tells that it was woken meanwhile, which `schedule` knew.
-        let _ = entry.0.run();
-    }
+    // True only tells that it was woken meanwhile, which `schedule` knew.
+    let _ = entry.0.run();
     current.worker.end_item();
     let kind = current.clear_item()?;
     Some(Ended::new(queue, colour, home, kind))
-}
-
-/// Polls an item that burnt CPU lately: the lane is free for others from the beginning, as for a
-/// declared block (the kernel: `WORKER_CPU_INTENSIVE`).
-#[cold]
-fn run_hog(current: &Current, entry: Entry) {
-    current.begin_hog();
-    let _ = blocking(|| entry.0.run());
-    current.end_hog();
 }
 
 /// Tells those who waited for the item that was counted last.
@@ -279,14 +302,17 @@ fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
 /// Nothing to do: sleeps with the lane in hand. False: the lane was given up.
 fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
     let slot = current.pool.slot_of(lane);
+    hook::at(Point::Park);
     if !lane.owner.announce_park(holder.token) {
         return true;
     }
     current.pool.note_unused(slot);
+    hook::at(Point::Parked);
     let kept = sleep_announced(current, lane, holder.token);
     if kept == Sleep::GivenUp {
         return false;
     }
+    hook::at(Point::TakeUp);
     if kept == Sleep::Woken && !lane.owner.take_up(holder.token) {
         // Somebody who was awake has the lane, which the next section finds out.
         return true;
@@ -322,7 +348,11 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
         }
         let surplus = policy::too_many_workers(current.pool.load(false, 0));
         let old = os::now().duration_since(since) >= current.system.keep_alive;
+        if surplus && old {
+            hook::at(Point::Vacate);
+        }
         if surplus && old && lane.owner.vacate(token) {
+            hook::at(Point::Vacate);
             if lane.has_work() {
                 current.system.kick(&current.pool, lane);
             }

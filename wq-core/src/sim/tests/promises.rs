@@ -131,6 +131,61 @@ fn t7_requests_during_a_run_coalesce() {
     });
 }
 
+/// A lane whose worker blocks on a CPU that another lane keeps busy (where no spotter runs) is seen
+/// by the busy worker between two of its items, sooner than by the monitor.
+#[test]
+fn a_busy_worker_sees_that_its_neighbour_blocks() {
+    let item = Duration::from_micros(50);
+    on_one_cpu(|sim| {
+        let normal = percpu(sim);
+        let urgent = Workqueue::percpu("urgent")
+            .highpri()
+            .system(&sim.system)
+            .build()
+            .expect("a good queue");
+        // A worker that must be made for it would look by itself.
+        for _ in 0..3 {
+            drop(urgent.spawn_fn(|| sleep(ms(1))));
+        }
+        urgent.flush().wait().expect("all end");
+        let seen_before = sim.system.stats().handovers_sibling;
+        let (trace, next) = (sim.trace.clone(), urgent.clone());
+        // Behind so many that the lane knows what its items cost.
+        for n in 0..200 {
+            let (trace, next) = (trace.clone(), next.clone());
+            drop(normal.spawn_fn(move || {
+                burn(item);
+                if n == 40 {
+                    drop(next.spawn_fn(napper(&trace)));
+                    drop(next.spawn_fn(burner(&trace, "second", item)));
+                }
+            }));
+        }
+        normal.flush().wait().expect("all end");
+        urgent.flush().wait().expect("all end");
+        let begin = |what: char, item: &str| {
+            let mut events = sim.trace.events().into_iter();
+            let event = events.find(|event| event.what == what && event.item == item);
+            event.expect("it ran").at_ns
+        };
+        let late_ns = begin('r', "second") - begin('s', "first");
+        assert!(
+            late_ns <= 2 * item.as_nanos() as u64,
+            "late by {late_ns} ns"
+        );
+        assert!(sim.system.stats().handovers_sibling > seen_before);
+    });
+}
+
+/// An item that blocks its thread for ten milliseconds at once.
+fn napper(trace: &Trace) -> impl FnOnce() + Send + 'static {
+    let trace = trace.clone();
+    move || {
+        trace.mark("first", 's');
+        sleep(ms(10));
+    }
+}
+
 /// T8: an item of high priority does not wait for a backlog, and what it interrupts goes on.
 #[test]
 fn t8_high_priority_does_not_wait_for_the_backlog() {
@@ -167,10 +222,15 @@ fn t9_a_hog_loses_its_lane() {
         drop(queue.spawn_fn(burner(&sim.trace, "a", ms(30))));
         drop(queue.spawn_fn(burner(&sim.trace, "b", ms(1))));
         wait_until(sim, 110);
-        assert_eq!(sim.system.stats().cpu_intensive, 0);
+        let stats = || sim.system.stats();
+        assert_eq!((stats().cpu_intensive, stats().handovers_hog), (0, 0));
+        assert!(sim.system.cpu_hogs().is_empty());
         wait_until(sim, 122);
-        assert_eq!(sim.system.stats().cpu_intensive, 1);
+        assert_eq!((stats().cpu_intensive, stats().handovers_hog), (1, 1));
         queue.flush().wait().expect("all end");
+        let hogs = sim.system.cpu_hogs();
+        assert_eq!((hogs.len(), hogs[0].times), (1, 1), "{hogs:?}");
+        assert!(hogs[0].name.contains("burner"), "{hogs:?}");
         assert_eq!(sim.trace.rows(), ["a r100 e130", "b r130 e131"]);
     });
 }
