@@ -25,7 +25,7 @@ use crate::harness::machine;
 use crate::poison::Kind;
 use crate::runtime::{
     AsyncExecutor, Runtime, RuntimeId, Smol, Threads, TokioBlocking, TokioCt, TokioMt, TokioPinned,
-    WqBlockOn, WqMarked, WqPercpu, WqRun,
+    WqBlockOn, WqDeclared, WqMarked, WqPercpu, WqRun,
 };
 use sensing::Shape;
 
@@ -206,6 +206,10 @@ impl Case {
             Id::Wq | Id::TokioMt | Id::TokioPinned | Id::TokioCt | Id::AsyncExecutor | Id::Smol
         );
         let poison = matches!(id, Id::Wq | Id::TokioMt | Id::TokioBlocking | Id::Smol);
+        if id == Id::WqDeclared {
+            // What sensing costs where nothing blocks is asked there, and only there.
+            return matches!(self.suits, Suits::Plain | Suits::Roots);
+        }
         match self.suits {
             Suits::Plain => plain,
             Suits::Roots => plain || id == Id::WqBlockOn,
@@ -256,6 +260,7 @@ macro_rules! case {
             run: |id, bench| match id {
                 RuntimeId::Wq => $function(WqRun::start(), bench $(, $more)?),
                 RuntimeId::WqBlockOn => $function(WqBlockOn::start(), bench $(, $more)?),
+                RuntimeId::WqDeclared => $function(WqDeclared::start(), bench $(, $more)?),
                 RuntimeId::WqMarked => $function(WqMarked::start(), bench $(, $more)?),
                 RuntimeId::WqPercpu => $function(WqPercpu::start(), bench $(, $more)?),
                 RuntimeId::TokioMt => $function(TokioMt::start(), bench $(, $more)?),
@@ -267,6 +272,46 @@ macro_rules! case {
                 RuntimeId::Bare => $bare(bench $(, $more)?),
             },
         }
+    };
+}
+
+/// Tasks that block among short ones: from a runtime's first moments, or after them.
+macro_rules! poison {
+    ($name:literal, first_moments, $kind:ident, $tasks:literal, $summary:literal) => {
+        poison!($name, SensingCold, first_moments, $kind, $tasks, $summary)
+    };
+    ($name:literal, steady, $kind:ident, $tasks:literal, $summary:literal) => {
+        poison!($name, Sensing, steady, $kind, $tasks, $summary)
+    };
+    ($name:literal, $group:ident, $when:ident, $kind:ident, $tasks:literal, $summary:literal) => {
+        case!($name, $group, Poison, sensing::$when, [Shape::blocks(Kind::$kind, $tasks)],
+            or |_: &mut Bench, _| unreachable!(), $summary)
+    };
+}
+
+/// Urgent tasks that sleep among urgent short ones.
+macro_rules! urgent {
+    ($name:literal, $tasks:literal, $needs:ident, $summary:literal) => {
+        case!($name, SensingHighpri, Highpri, sensing::steady,
+            [Shape::blocks(Kind::Sleep, $tasks).urgent()],
+            or |_: &mut Bench, _| unreachable!(), $summary)
+        .needing(Needs::$needs)
+    };
+}
+
+/// Tasks that burn CPU among short ones.
+macro_rules! hogs {
+    ($name:literal, $ms:literal, $tasks:literal, $summary:literal) => {
+        case!(
+            $name,
+            SensingHogs,
+            Hogs,
+            sensing::steady,
+            [Shape::burns($ms, $tasks)],
+            or | bench,
+            shape | sensing::steady(Threads, bench, shape),
+            $summary
+        )
     };
 }
 
@@ -327,90 +372,81 @@ pub(crate) static ALL: &[Case] = &[
         "1 000 futures are submitted and waited for together"),
     case!("tick_under_load", Timers, Plain, timers::tick_under_load,
         "a 1 ms interval while 4 tasks work 10 us and yield, for ever"),
-    case!("naps_k2", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Sleep, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks sleep in the thread, 50 ms, for ever; short tasks arrive 1 000/s"),
-    case!("naps_k8", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Sleep, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("naps_k64", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Sleep, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("mutex_k2", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Mutex, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks wait for a std mutex, 50 ms, for ever; short tasks arrive 1 000/s"),
-    case!("mutex_k8", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Mutex, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("mutex_k64", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Mutex, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("pipe_k2", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Pipe, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks read from an empty pipe, 50 ms, for ever; short tasks arrive 1 000/s"),
-    case!("pipe_k8", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Pipe, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("pipe_k64", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Pipe, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("file_k2", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::File, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks read a slow file (FUSE), 50 ms, for ever; short tasks arrive 1 000/s"),
-    case!("file_k8", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::File, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("file_k64", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::File, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("fault_k2", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Fault, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks fault a page that is served late, 50 ms, for ever; short tasks arrive 1 000/s"),
-    case!("fault_k8", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Fault, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("fault_k64", Sensing, Poison, sensing::steady, [Shape::blocks(Kind::Fault, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("cold_naps_k2", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Sleep, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks sleep in the thread, 50 ms; nothing has run before"),
-    case!("cold_naps_k8", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Sleep, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("cold_naps_k64", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Sleep, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("cold_mutex_k2", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Mutex, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks wait for a std mutex, 50 ms; nothing has run before"),
-    case!("cold_mutex_k8", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Mutex, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("cold_mutex_k64", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Mutex, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("cold_pipe_k2", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Pipe, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks read from an empty pipe, 50 ms; nothing has run before"),
-    case!("cold_pipe_k8", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Pipe, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("cold_pipe_k64", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Pipe, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("cold_file_k2", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::File, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks read a slow file (FUSE), 50 ms; nothing has run before"),
-    case!("cold_file_k8", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::File, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("cold_file_k64", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::File, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("cold_fault_k2", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Fault, 2)],
-        or |_: &mut Bench, _| unreachable!(), "2 tasks fault a page that is served late, 50 ms; nothing has run before"),
-    case!("cold_fault_k8", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Fault, 8)],
-        or |_: &mut Bench, _| unreachable!(), "8 tasks do"),
-    case!("cold_fault_k64", SensingCold, Poison, sensing::first_moments, [Shape::blocks(Kind::Fault, 64)],
-        or |_: &mut Bench, _| unreachable!(), "64 tasks do"),
-    case!("highpri_k2", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 2).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "2 urgent tasks sleep 50 ms in the thread; with the right to raise priority").needing(Needs::Priority),
-    case!("highpri_k8", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 8).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "8 urgent tasks sleep 50 ms in the thread; with the right to raise priority").needing(Needs::Priority),
-    case!("highpri_k64", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 64).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "64 urgent tasks sleep 50 ms in the thread; with the right to raise priority").needing(Needs::Priority),
-    case!("highpri_k2_unraised", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 2).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "2 urgent tasks sleep 50 ms in the thread; without that right").needing(Needs::NoPriority),
-    case!("highpri_k8_unraised", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 8).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "8 urgent tasks sleep 50 ms in the thread; without that right").needing(Needs::NoPriority),
-    case!("highpri_k64_unraised", SensingHighpri, Highpri, sensing::steady,
-        [Shape::blocks(Kind::Sleep, 64).urgent()], or |_: &mut Bench, _| unreachable!(),
-        "64 urgent tasks sleep 50 ms in the thread; without that right").needing(Needs::NoPriority),
-    case!("burns_k2", SensingHogs, Hogs, sensing::steady, [Shape::burns(20, 2)],
-        or |bench, shape| sensing::steady(Threads, bench, shape), "2 tasks burn 20 ms of CPU, for ever; short tasks arrive 500/s"),
-    case!("burns_k8", SensingHogs, Hogs, sensing::steady, [Shape::burns(20, 8)],
-        or |bench, shape| sensing::steady(Threads, bench, shape), "8 tasks do"),
-    case!("burns100_k4", SensingHogs, Hogs, sensing::steady, [Shape::burns(100, 4)],
-        or |bench, shape| sensing::steady(Threads, bench, shape), "4 tasks burn 100 ms"),
+    poison!("naps_k2", steady, Sleep, 2,
+        "2 tasks sleep 50 ms in the thread"),
+    poison!("naps_k8", steady, Sleep, 8,
+        "8 tasks sleep 50 ms in the thread"),
+    poison!("naps_k64", steady, Sleep, 64,
+        "64 tasks sleep 50 ms in the thread"),
+    poison!("mutex_k2", steady, Mutex, 2,
+        "2 tasks wait 50 ms for a std mutex"),
+    poison!("mutex_k8", steady, Mutex, 8,
+        "8 tasks wait 50 ms for a std mutex"),
+    poison!("mutex_k64", steady, Mutex, 64,
+        "64 tasks wait 50 ms for a std mutex"),
+    poison!("pipe_k2", steady, Pipe, 2,
+        "2 tasks read a pipe that is empty for 50 ms"),
+    poison!("pipe_k8", steady, Pipe, 8,
+        "8 tasks read a pipe that is empty for 50 ms"),
+    poison!("pipe_k64", steady, Pipe, 64,
+        "64 tasks read a pipe that is empty for 50 ms"),
+    poison!("file_k2", steady, File, 2,
+        "2 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("file_k8", steady, File, 8,
+        "8 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("file_k64", steady, File, 64,
+        "64 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("fault_k2", steady, Fault, 2,
+        "2 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("fault_k8", steady, Fault, 8,
+        "8 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("fault_k64", steady, Fault, 64,
+        "64 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_naps_k2", first_moments, Sleep, 2,
+        "2 tasks sleep 50 ms in the thread"),
+    poison!("cold_naps_k8", first_moments, Sleep, 8,
+        "8 tasks sleep 50 ms in the thread"),
+    poison!("cold_naps_k64", first_moments, Sleep, 64,
+        "64 tasks sleep 50 ms in the thread"),
+    poison!("cold_mutex_k2", first_moments, Mutex, 2,
+        "2 tasks wait 50 ms for a std mutex"),
+    poison!("cold_mutex_k8", first_moments, Mutex, 8,
+        "8 tasks wait 50 ms for a std mutex"),
+    poison!("cold_mutex_k64", first_moments, Mutex, 64,
+        "64 tasks wait 50 ms for a std mutex"),
+    poison!("cold_pipe_k2", first_moments, Pipe, 2,
+        "2 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_pipe_k8", first_moments, Pipe, 8,
+        "8 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_pipe_k64", first_moments, Pipe, 64,
+        "64 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_file_k2", first_moments, File, 2,
+        "2 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_file_k8", first_moments, File, 8,
+        "8 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_file_k64", first_moments, File, 64,
+        "64 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_fault_k2", first_moments, Fault, 2,
+        "2 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_fault_k8", first_moments, Fault, 8,
+        "8 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_fault_k64", first_moments, Fault, 64,
+        "64 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    urgent!("highpri_k2", 2, Priority,
+        "2 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k8", 8, Priority,
+        "8 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k64", 64, Priority,
+        "64 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k2_unraised", 2, NoPriority,
+        "2 urgent tasks sleep 50 ms in the thread; without that right"),
+    urgent!("highpri_k8_unraised", 8, NoPriority,
+        "8 urgent tasks sleep 50 ms in the thread; without that right"),
+    urgent!("highpri_k64_unraised", 64, NoPriority,
+        "64 urgent tasks sleep 50 ms in the thread; without that right"),
+    hogs!("burns_k2", 20, 2, "2 tasks burn 20 ms of CPU"),
+    hogs!("burns_k8", 20, 8, "8 tasks do"),
+    hogs!("burns100_k4", 100, 4, "4 tasks burn 100 ms"),
     case!("hot_mutex", SensingWork, Mutex, pool::hot_mutex, [], or pool::hot_mutex_bare,
         "64 tasks hammer one std mutex, held 20 us; bare: two threads do the same work"),
     case!("pool_1cpu", SensingWork, Pool, pool::pool, [], or pool::pool_bare,

@@ -20,7 +20,7 @@ use crate::harness::machine;
 pub(crate) use host::{Host, Threads};
 pub(crate) use smol_family::{AsyncExecutor, Smol};
 pub(crate) use tokio_family::{TokioBlocking, TokioCt, TokioMt, TokioPinned};
-pub(crate) use wq_family::{WqBlockOn, WqMarked, WqPercpu, WqRun};
+pub(crate) use wq_family::{WqBlockOn, WqDeclared, WqMarked, WqPercpu, WqRun};
 
 /// Threads of a runtime that takes a number; the size of the machine the goals were set on.
 pub(crate) const WORKERS: usize = 2;
@@ -134,6 +134,8 @@ pub(crate) enum RuntimeId {
     Wq,
     /// The same System; a program's root is `System::block_on`.
     WqBlockOn,
+    /// The same build and System without sensing: only what is declared is seen.
+    WqDeclared,
     /// The same System; what blocks is marked by `wq::blocking`.
     WqMarked,
     /// The same System; urgent work goes to a per-CPU queue.
@@ -159,6 +161,7 @@ impl RuntimeId {
     pub(crate) const ALL: &[Self] = &[
         Self::Wq,
         Self::WqBlockOn,
+        Self::WqDeclared,
         Self::WqMarked,
         Self::WqPercpu,
         Self::TokioMt,
@@ -175,6 +178,7 @@ impl RuntimeId {
         match self {
             Self::Wq => "wq",
             Self::WqBlockOn => "wq-block_on",
+            Self::WqDeclared => "wq-declared",
             Self::WqMarked => "wq-marked",
             Self::WqPercpu => "wq-percpu",
             Self::TokioMt => "tokio-mt",
@@ -192,6 +196,7 @@ impl RuntimeId {
         match self {
             Self::Wq => "one System with 2 lanes, all defaults; the root is System::run",
             Self::WqBlockOn => "the same; the root is System::block_on",
+            Self::WqDeclared => "the same without sensing (Sensing::Declared)",
             Self::WqMarked => "the same; what blocks is marked by wq::blocking",
             Self::WqPercpu => "the same; urgent work goes to a per-CPU highpri queue",
             Self::TokioMt => "tokio multi_thread, 2 workers",

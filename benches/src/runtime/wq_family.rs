@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use wq::{JoinHandle, System, Workqueue};
+use wq::{JoinHandle, Sensing, System, Workqueue};
 
 use super::{Group, Job, Limited, Ordered, Runtime, workers};
 
@@ -14,6 +14,8 @@ pub(crate) type WqRun = Wq<RootIsTask>;
 /// A program's root is polled on the main thread.
 pub(crate) type WqBlockOn = Wq<RootIsGuest>;
 
+/// Nothing is sensed: what blocks must say so.
+pub(crate) type WqDeclared = Wq<Declared>;
 /// What blocks is marked.
 pub(crate) type WqMarked = Wq<Marked>;
 /// Urgent work has a per-CPU queue.
@@ -28,6 +30,9 @@ static URGENT: OnceLock<Workqueue> = OnceLock::new();
 pub(crate) trait Root: Copy + Send + Sync + 'static {
     /// Whether what blocks says so.
     const MARKS_BLOCKING: bool = false;
+
+    /// How the System notices what blocks; nothing for its default.
+    const SENSING: Option<Sensing> = None;
 
     /// Makes the queue of urgent work.
     fn urgent(system: &System) -> Workqueue {
@@ -49,6 +54,22 @@ pub(crate) struct RootIsTask;
 /// Root of [`WqBlockOn`].
 #[derive(Clone, Copy)]
 pub(crate) struct RootIsGuest;
+
+/// Root of [`WqDeclared`].
+#[derive(Clone, Copy)]
+pub(crate) struct Declared;
+
+impl Root for Declared {
+    const SENSING: Option<Sensing> = Some(Sensing::Declared);
+
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.run(root)
+    }
+}
 
 /// Root of [`WqMarked`].
 #[derive(Clone, Copy)]
@@ -122,10 +143,11 @@ impl<R: Root> Runtime for Wq<R> {
 
     fn start() -> Self {
         let system = SYSTEM.get_or_init(|| {
-            let system = System::builder()
-                .workers(workers())
-                .build()
-                .expect("the System starts");
+            let mut builder = System::builder().workers(workers());
+            if let Some(sensing) = R::SENSING {
+                builder = builder.sensing(sensing);
+            }
+            let system = builder.build().expect("the System starts");
             system
                 .install_default()
                 .expect("the process has no System yet");
