@@ -80,11 +80,18 @@ fn a_short_run_gives_table_json_and_svg() {
 }
 
 /// wq runs every case to its end and keeps the promises that the cases check: order, limit, and
-/// that a flush has waited for all.
+/// that a flush has waited for all. Of cases that differ in a number only, the first will do. A
+/// row that this machine does not allow says why.
 #[test]
 fn wq_runs_every_case() {
     let json = scratch("every-case.json");
     let path = json.to_str().expect("the path is text");
+    let list = text(&run(&["--list"]));
+    let cases = list.lines().skip(1).take_while(|line| !line.is_empty());
+    let cases = cases.filter(|line| !line.contains(" floor "));
+    let cases = cases.filter_map(|line| line.split_whitespace().next());
+    let is_first = |name: &&str| !["_k8", "_k64"].iter().any(|number| name.contains(number));
+    let cases: Vec<_> = cases.filter(is_first).collect();
     let args = [
         "--quick",
         "--rounds",
@@ -94,15 +101,17 @@ fn wq_runs_every_case() {
         "--paired-base",
         "wq",
     ];
-    let output = run(&[&args[..], &["--json", path]].concat());
+    let output = run(&[&cases[..], &args[..], &["--json", path]].concat());
     assert!(output.status.success(), "{}", text(&output));
     let value = fs::read_to_string(&json).expect("the JSON is written");
     let value: Value = serde_json::from_str(&value).expect("it is JSON");
     let rows = value["rows"].as_array().expect("rows are a list");
-    let list = text(&run(&["--list"]));
-    let cases = list.lines().skip(1).take_while(|line| !line.is_empty());
-    let with_runtime = cases.filter(|line| !line.contains(" floor ")).count();
-    assert_eq!(rows.len(), with_runtime, "{}", text(&output));
+    assert_eq!(rows.len(), cases.len(), "{}", text(&output));
+    for row in rows {
+        let measured = row["median"].as_f64().is_some_and(|figure| figure > 0.0);
+        let skipped = row["skipped"].as_str().is_some_and(|why| !why.is_empty());
+        assert!(measured != skipped, "{row}");
+    }
 }
 
 /// Lateness rows carry percentiles; marked blocking is measured where it makes a difference.

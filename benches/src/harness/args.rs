@@ -14,6 +14,8 @@ usage: cargo bench -p wq-benches -- [FILTER..] [options]
   --runtimes A,B        these runtimes only, and the base (default: all that suit a case)
   --paired-base NAME    the runtime that ratios are against (default: tokio-mt)
   --rounds N            rounds for each row (default: 15; with --quick: 5)
+  --cost                what sensing costs where nothing blocks: wq against wq-declared, by CPU
+                        time and (with valgrind) by instructions; default: the scheduler groups
   --quick               short rounds: a look, not a measurement
   --json FILE           write the figures for a program to read
   --svg FILE            write bars of the ratios
@@ -73,6 +75,8 @@ pub(crate) enum Action {
     List,
     /// Measure.
     Measure(Plan),
+    /// Measure what sensing costs.
+    Cost(Plan),
     /// Be the child of one row: not for people.
     Child {
         /// The row's case.
@@ -81,6 +85,8 @@ pub(crate) enum Action {
         runtime: RuntimeId,
         /// Length of the rounds.
         effort: Effort,
+        /// Do this many iterations and end, without a word to the parent.
+        iterations: Option<u64>,
     },
 }
 
@@ -92,6 +98,7 @@ struct Raw {
     base: Option<RuntimeId>,
     rounds: Option<usize>,
     quick: bool,
+    cost: bool,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
 }
@@ -107,6 +114,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Action, St
             // Cargo passes this to every benchmark program.
             "--bench" => {}
             "--quick" => raw.quick = true,
+            "--cost" => raw.cost = true,
             "--rounds" => raw.rounds = Some(rounds(&value(&mut args, "--rounds")?)?),
             "--runtimes" => raw.runtimes = Some(runtimes(&value(&mut args, "--runtimes")?)?),
             "--paired-base" => raw.base = Some(value(&mut args, "--paired-base")?.parse()?),
@@ -116,7 +124,29 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Action, St
             _ => raw.filters.push(arg),
         }
     }
+    if raw.cost {
+        return cost(raw).map(Action::Cost);
+    }
     plan(raw).map(Action::Measure)
+}
+
+/// The plan of `--cost`: which runtimes is not a choice.
+fn cost(mut raw: Raw) -> Result<Plan, String> {
+    if raw.runtimes.is_some() || raw.base.is_some() {
+        return Err("`--cost` compares wq with wq-declared and nothing else".to_owned());
+    }
+    if raw.json.is_some() || raw.svg.is_some() {
+        return Err("`--cost` writes no files".to_owned());
+    }
+    raw.runtimes = Some(vec![RuntimeId::Wq, RuntimeId::WqDeclared]);
+    raw.base = Some(RuntimeId::WqDeclared);
+    let mut plan = plan(raw)?;
+    plan.cases.retain(|case| case.suits(RuntimeId::WqDeclared));
+    plan.cases.retain(|case| !case.group.is_about_lateness());
+    if plan.cases.is_empty() {
+        return Err("none of these cases is without blocks".to_owned());
+    }
+    Ok(plan)
 }
 
 /// Looks the filters up and fills in the defaults.
@@ -171,17 +201,22 @@ fn runtimes(text: &str) -> Result<Vec<RuntimeId>, String> {
         .collect())
 }
 
-/// What follows `--child`: CASE RUNTIME EFFORT.
+/// What follows `--child`: CASE RUNTIME EFFORT [ITERATIONS].
 fn child(args: &mut impl Iterator<Item = String>) -> Result<Action, String> {
     let name = value(args, "--child")?;
     let case = cases::ALL.iter().find(|case| case.name == name);
     let case = case.ok_or_else(|| format!("no case is called `{name}`"))?;
     let runtime = value(args, "--child CASE")?.parse()?;
     let effort = value(args, "--child CASE RUNTIME")?.parse()?;
+    let iterations = args.next().map(|word| {
+        let number = u64::from_str(&word).ok().filter(|number| *number > 0);
+        number.ok_or_else(|| format!("`{word}` is no number of iterations"))
+    });
     Ok(Action::Child {
         case,
         runtime,
         effort,
+        iterations: iterations.transpose()?,
     })
 }
 
@@ -276,6 +311,28 @@ mod tests {
         assert_eq!(plan_of("ping_pong chained_spawn").cases.len(), 2);
     }
 
+    /// The cost of sensing is asked of the scheduler's cases only, against the same build.
+    #[test]
+    fn cost_compares_the_same_build() {
+        let Ok(Action::Cost(plan)) = parse_words("--cost --quick") else {
+            panic!("the line is right");
+        };
+        assert_eq!(plan.base, RuntimeId::WqDeclared);
+        assert_eq!(plan.runtimes, [RuntimeId::Wq, RuntimeId::WqDeclared]);
+        let groups = ["tokio", "async-executor", "spawning", "queues"];
+        assert!(
+            plan.cases
+                .iter()
+                .all(|case| groups.contains(&case.group.name()))
+        );
+        for group in groups {
+            assert!(
+                plan.cases.iter().any(|case| case.group.name() == group),
+                "{group}"
+            );
+        }
+    }
+
     /// Each mistake is answered with the thing that is wrong and what would be right.
     #[test]
     fn mistakes_are_named() {
@@ -284,6 +341,9 @@ mod tests {
         assert!(told("--fast").contains("no option is called `--fast`"));
         assert!(told("--json").contains("`--json` wants a value"));
         assert!(told("--json --quick").contains("`--json` wants a value"));
+        assert!(told("--cost --runtimes wq").contains("wq-declared"));
+        assert!(told("--cost naps_k2").contains("without blocks"));
+        assert!(told("--child yield_many wq quick 0").contains("no number of iterations"));
         assert!(told("--rounds 2").contains("from 3 to 1000"));
         assert!(told("--rounds many").contains("from 3 to 1000"));
         assert!(told("--runtimes tokio").contains("there are"));

@@ -13,13 +13,21 @@ use crate::cases::Case;
 use crate::runtime::RuntimeId;
 
 /// Runs the child of one row until its standard input ends.
-pub(crate) fn serve(case: &Case, runtime: RuntimeId, effort: Effort) -> io::Result<()> {
+///
+/// With a number of iterations it does those and ends: for a program that counts instructions.
+pub(crate) fn serve(
+    case: &Case,
+    runtime: RuntimeId,
+    effort: Effort,
+    iterations: Option<u64>,
+) -> io::Result<()> {
     // Before the runtime starts: its threads are to have what this thread has.
     if let Err(reason) = case.needs.meet() {
         return tell(&format!("{SKIPPED}{reason}"));
     }
     let mut bench = Bench {
         pace: Pace::of(effort),
+        iterations,
         threads: 0,
         broken: Ok(()),
     };
@@ -60,6 +68,8 @@ impl Pace {
 pub(crate) struct Bench {
     /// How long rounds are.
     pace: Pace,
+    /// Iterations to do, where nobody measures time.
+    iterations: Option<u64>,
     /// Most threads seen so far.
     threads: u64,
     /// The first error of the conversation with the parent.
@@ -108,6 +118,10 @@ impl Bench {
         mut end: impl FnMut(T),
     ) {
         let state = begin();
+        if let Some(iterations) = self.iterations {
+            (0..iterations).for_each(|_| iteration());
+            return end(state);
+        }
         let iterations = self.calibrate(&mut iteration);
         end(state);
         self.answer(|bench| {
@@ -241,6 +255,7 @@ mod tests {
     fn calibration_fills_a_round() {
         let bench = Bench {
             pace: Pace::of(Effort::Quick),
+            iterations: None,
             threads: 0,
             broken: Ok(()),
         };

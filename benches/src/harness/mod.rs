@@ -6,6 +6,7 @@
 
 mod args;
 pub(crate) mod child;
+mod cost;
 mod json;
 pub(crate) mod machine;
 mod parent;
@@ -46,7 +47,9 @@ pub fn main() -> ExitCode {
             case,
             runtime,
             effort,
-        } => child::serve(case, runtime, effort),
+            iterations,
+        } => child::serve(case, runtime, effort, iterations),
+        Action::Cost(plan) => return cost(&plan),
         Action::Measure(plan) => return measure(&plan),
     };
     finish(outcome)
@@ -62,6 +65,18 @@ fn measure(plan: &Plan) -> ExitCode {
     let report = parent::measure(plan);
     let outcome = print(&table::render(&report)).and_then(|()| write_files(plan, &report));
     if report.has_failures() {
+        ExitCode::FAILURE
+    } else {
+        finish(outcome)
+    }
+}
+
+/// Measures what sensing costs and prints the table; a row that failed makes the exit code 1.
+fn cost(plan: &Plan) -> ExitCode {
+    machine::warn_if_busy();
+    let cost = cost::measure(plan);
+    let outcome = print(&cost.render());
+    if cost.has_failures() {
         ExitCode::FAILURE
     } else {
         finish(outcome)

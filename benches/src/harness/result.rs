@@ -69,6 +69,8 @@ pub(crate) struct Measured {
     pub(crate) spread: Spread,
     /// CPU ns for each operation; in cases about lateness, CPUs in use.
     pub(crate) cpu: f64,
+    /// The same by round.
+    pub(crate) cpus: Vec<f64>,
     /// Most threads that the process had.
     pub(crate) threads: u64,
     /// Most memory that a process of the row had resident, in KiB.
@@ -159,6 +161,7 @@ impl CaseResult {
                 figures: figures_of(&rounds),
                 spread: Spread::of(&figures_of(&rounds)),
                 cpu: Spread::of(&rounds.iter().map(Round::cpu).collect::<Vec<_>>()).median,
+                cpus: rounds.iter().map(Round::cpu).collect(),
                 threads: rounds.iter().map(|round| round.threads).max().unwrap_or(0),
                 memory_kib: rounds
                     .iter()
