@@ -113,7 +113,8 @@ impl Cost {
     /// The table: how much more sensing takes.
     pub(super) fn render(&self) -> String {
         let mut text = format!(
-            "what sensing costs where nothing blocks: wq beside wq-declared, {} rounds ({}), load {}\n\
+            "what sensing costs where nothing blocks: wq beside wq-declared, \
+             {} rounds ({}), load {}\n\
              {:<24} {:>9} {:<18} {:>9} {:<18} {:>13} {:>8}\n",
             self.report.rounds,
             self.report.effort.name(),
