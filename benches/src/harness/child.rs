@@ -44,7 +44,8 @@ struct Pace {
     round: Duration,
     /// A round of lateness: a thousand arrivals a second must give a 99th percentile.
     lateness_round: Duration,
-    /// The beginning of such a round that does not count: long against a nap.
+    /// The beginning of such a round that does not count: some naps, and half of one more, so that
+    /// neither end of what counts lies where naps end.
     lead: Duration,
 }
 
@@ -52,8 +53,8 @@ impl Pace {
     /// The pace of one effort.
     fn of(effort: Effort) -> Self {
         let [warm_up, round, lateness_round, lead] = match effort {
-            Effort::Full => [200, 60, 1000, 300],
-            Effort::Quick => [40, 15, 300, 150],
+            Effort::Full => [200, 60, 1000, 325],
+            Effort::Quick => [40, 15, 300, 175],
         };
         Self {
             warm_up: Duration::from_millis(warm_up),
