@@ -118,6 +118,7 @@ impl Growth {
         let demand = Demand {
             stalled: pool.lanes().iter().filter(stalled).count() as u32,
             waiting: pool.lanes().iter().map(|lane| lane.waiting() as u32).sum(),
+            away: pool.away(),
             came_back: returns != self.returns,
         };
         self.returns = returns;
