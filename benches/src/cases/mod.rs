@@ -5,6 +5,7 @@
 
 mod executor_set;
 mod floor;
+mod pool;
 mod queues;
 mod sensing;
 mod spawning;
@@ -20,10 +21,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::harness::child::Bench;
+use crate::harness::machine;
+use crate::poison::Kind;
 use crate::runtime::{
-    AsyncExecutor, Runtime, RuntimeId, Smol, TokioBlocking, TokioCt, TokioMt, TokioPinned,
-    WqBlockOn, WqRun,
+    AsyncExecutor, Runtime, RuntimeId, Smol, Threads, TokioBlocking, TokioCt, TokioMt, TokioPinned,
+    WqBlockOn, WqDeclared, WqMarked, WqPercpu, WqRun,
 };
+use sensing::Shape;
 
 /// One thing to measure.
 pub(crate) struct Case {
@@ -35,6 +39,8 @@ pub(crate) struct Case {
     pub(crate) summary: &'static str,
     /// Which runtimes have use for it.
     suits: Suits,
+    /// What it needs of the process.
+    pub(crate) needs: Needs,
     /// Measures it on one runtime, in a child.
     pub(crate) run: fn(RuntimeId, &mut Bench),
 }
@@ -52,10 +58,47 @@ pub(crate) enum Group {
     Queues,
     /// Lateness of timers.
     Timers,
-    /// Lateness of short tasks among tasks that block or burn without a word.
+    /// Lateness of short tasks among tasks that block without a word, after the first moments.
     Sensing,
+    /// The same in a runtime's first moments.
+    SensingCold,
+    /// The same for urgent work while ordinary work uses all CPUs.
+    SensingHighpri,
+    /// Lateness of short tasks among tasks that burn CPU.
+    SensingHogs,
+    /// How much gets done where tasks block.
+    SensingWork,
     /// What the machine and the task cell cost without any runtime.
     Floor,
+}
+
+/// What a case needs of the process before its runtime starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing in particular.
+    Nothing,
+    /// One CPU and no more.
+    OneCpu,
+    /// The right to raise priority.
+    Priority,
+    /// That there is no such right.
+    NoPriority,
+}
+
+impl Needs {
+    /// Makes it so; the error is the reason why that cannot be.
+    pub(crate) fn meet(self) -> Result<(), String> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::OneCpu => {
+                machine::pin_to(machine::allowed_cpus()[0]);
+                Ok(())
+            }
+            Self::Priority if machine::may_raise_priority() => Ok(()),
+            Self::Priority => Err("no right to raise priority".to_owned()),
+            Self::NoPriority => machine::renounce_priority(),
+        }
+    }
 }
 
 /// Which runtimes have use for a case.
@@ -65,8 +108,18 @@ enum Suits {
     Plain,
     /// And wq's second way to start a root: the root does the work that is measured.
     Roots,
-    /// And tokio with marked blocking: the case blocks.
-    Blocking,
+    /// Those that the goals for blocking name, tokio with marked blocking among them.
+    Poison,
+    /// The same, and a thread for each task.
+    Hogs,
+    /// The same without threads, and both kinds of urgent queue.
+    Highpri,
+    /// Plain runtimes, and two threads without one.
+    Mutex,
+    /// Marked and unmarked, and what the work takes without a runtime.
+    Pool,
+    /// Those that end within the bounds of patience.
+    Crowd,
     /// None: a floor row.
     Bare,
 }
@@ -80,6 +133,10 @@ impl Group {
         Self::Queues,
         Self::Timers,
         Self::Sensing,
+        Self::SensingCold,
+        Self::SensingHighpri,
+        Self::SensingHogs,
+        Self::SensingWork,
         Self::Floor,
     ];
 
@@ -92,6 +149,10 @@ impl Group {
             Self::Queues => "queues",
             Self::Timers => "timers",
             Self::Sensing => "sensing",
+            Self::SensingCold => "sensing-cold",
+            Self::SensingHighpri => "sensing-highpri",
+            Self::SensingHogs => "sensing-hogs",
+            Self::SensingWork => "sensing-work",
             Self::Floor => "floor",
         }
     }
@@ -104,14 +165,30 @@ impl Group {
             Self::Spawning => "spawns and joins that these leave out",
             Self::Queues => "order, limits, waiting for many",
             Self::Timers => "lateness of timers",
-            Self::Sensing => "lateness of short tasks among others that block or burn unmarked",
+            Self::Sensing => "lateness of short tasks among others that block unmarked; steady",
+            Self::SensingCold => "the same in the first 200 ms of a process's runtime",
+            Self::SensingHighpri => "the same on a highpri queue while plain work fills all CPUs",
+            Self::SensingHogs => "lateness of short tasks among others that burn CPU; steady",
+            Self::SensingWork => "how much gets done where tasks block",
             Self::Floor => "what the machine and the task cell cost without a runtime",
         }
     }
 
     /// Whether its cases measure lateness rather than time for each operation.
     pub(crate) fn is_about_lateness(self) -> bool {
-        matches!(self, Self::Timers | Self::Sensing)
+        match self {
+            Self::Timers
+            | Self::Sensing
+            | Self::SensingCold
+            | Self::SensingHighpri
+            | Self::SensingHogs => true,
+            Self::Tokio
+            | Self::AsyncExecutor
+            | Self::Spawning
+            | Self::Queues
+            | Self::SensingWork
+            | Self::Floor => false,
+        }
     }
 }
 
@@ -123,12 +200,38 @@ impl Case {
 
     /// Whether a runtime has use for this case.
     pub(crate) fn suits(&self, id: RuntimeId) -> bool {
-        match id {
-            RuntimeId::Bare => matches!(self.suits, Suits::Bare),
-            RuntimeId::TokioBlocking => matches!(self.suits, Suits::Blocking),
-            RuntimeId::WqBlockOn => matches!(self.suits, Suits::Roots),
-            _ => !matches!(self.suits, Suits::Bare),
+        use RuntimeId as Id;
+        let plain = matches!(
+            id,
+            Id::Wq | Id::TokioMt | Id::TokioPinned | Id::TokioCt | Id::AsyncExecutor | Id::Smol
+        );
+        let poison = matches!(id, Id::Wq | Id::TokioMt | Id::TokioBlocking | Id::Smol);
+        if id == Id::WqDeclared {
+            // What sensing costs where nothing blocks is asked there, and only there.
+            return matches!(self.suits, Suits::Plain | Suits::Roots);
         }
+        match self.suits {
+            Suits::Plain => plain,
+            Suits::Roots => plain || id == Id::WqBlockOn,
+            Suits::Poison => poison,
+            Suits::Hogs => poison || id == Id::Bare,
+            Suits::Highpri => poison || id == Id::WqPercpu,
+            Suits::Mutex => matches!(id, Id::Wq | Id::TokioMt | Id::Smol | Id::Bare),
+            Suits::Pool => poison || matches!(id, Id::WqMarked | Id::Bare),
+            Suits::Crowd => matches!(id, Id::Wq | Id::WqMarked | Id::TokioBlocking),
+            Suits::Bare => id == Id::Bare,
+        }
+    }
+
+    /// Whether the case is about a runtime's first moments.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.group == Group::SensingCold
+    }
+
+    /// The same case with needs.
+    const fn needing(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
     }
 }
 
@@ -140,26 +243,75 @@ impl fmt::Debug for Case {
     }
 }
 
-/// An entry of the registry whose function is generic over the runtime.
+/// An entry of the registry whose function is generic over the runtime; what else it takes stands
+/// in brackets, and after `or` what a row without a runtime measures.
 macro_rules! case {
     ($name:literal, $group:ident, $suits:ident, $function:expr, $summary:literal) => {
+        case!($name, $group, $suits, $function, [], or |_: &mut Bench| unreachable!(), $summary)
+    };
+    ($name:literal, $group:ident, $suits:ident, $function:expr, [$($more:expr)?],
+        or $bare:expr, $summary:literal) => {
         Case {
             name: $name,
             group: Group::$group,
             summary: $summary,
             suits: Suits::$suits,
+            needs: Needs::Nothing,
             run: |id, bench| match id {
-                RuntimeId::Wq => $function(WqRun::start(), bench),
-                RuntimeId::WqBlockOn => $function(WqBlockOn::start(), bench),
-                RuntimeId::TokioMt => $function(TokioMt::start(), bench),
-                RuntimeId::TokioPinned => $function(TokioPinned::start(), bench),
-                RuntimeId::TokioBlocking => $function(TokioBlocking::start(), bench),
-                RuntimeId::TokioCt => $function(TokioCt::start(), bench),
-                RuntimeId::AsyncExecutor => $function(AsyncExecutor::start(), bench),
-                RuntimeId::Smol => $function(Smol::start(), bench),
-                RuntimeId::Bare => unreachable!("only floor rows are bare"),
+                RuntimeId::Wq => $function(WqRun::start(), bench $(, $more)?),
+                RuntimeId::WqBlockOn => $function(WqBlockOn::start(), bench $(, $more)?),
+                RuntimeId::WqDeclared => $function(WqDeclared::start(), bench $(, $more)?),
+                RuntimeId::WqMarked => $function(WqMarked::start(), bench $(, $more)?),
+                RuntimeId::WqPercpu => $function(WqPercpu::start(), bench $(, $more)?),
+                RuntimeId::TokioMt => $function(TokioMt::start(), bench $(, $more)?),
+                RuntimeId::TokioPinned => $function(TokioPinned::start(), bench $(, $more)?),
+                RuntimeId::TokioBlocking => $function(TokioBlocking::start(), bench $(, $more)?),
+                RuntimeId::TokioCt => $function(TokioCt::start(), bench $(, $more)?),
+                RuntimeId::AsyncExecutor => $function(AsyncExecutor::start(), bench $(, $more)?),
+                RuntimeId::Smol => $function(Smol::start(), bench $(, $more)?),
+                RuntimeId::Bare => $bare(bench $(, $more)?),
             },
         }
+    };
+}
+
+/// Tasks that block among short ones: from a runtime's first moments, or after them.
+macro_rules! poison {
+    ($name:literal, first_moments, $kind:ident, $tasks:literal, $summary:literal) => {
+        poison!($name, SensingCold, first_moments, $kind, $tasks, $summary)
+    };
+    ($name:literal, steady, $kind:ident, $tasks:literal, $summary:literal) => {
+        poison!($name, Sensing, steady, $kind, $tasks, $summary)
+    };
+    ($name:literal, $group:ident, $when:ident, $kind:ident, $tasks:literal, $summary:literal) => {
+        case!($name, $group, Poison, sensing::$when, [Shape::blocks(Kind::$kind, $tasks)],
+            or |_: &mut Bench, _| unreachable!(), $summary)
+    };
+}
+
+/// Urgent tasks that sleep among urgent short ones.
+macro_rules! urgent {
+    ($name:literal, $tasks:literal, $needs:ident, $summary:literal) => {
+        case!($name, SensingHighpri, Highpri, sensing::steady,
+            [Shape::blocks(Kind::Sleep, $tasks).urgent()],
+            or |_: &mut Bench, _| unreachable!(), $summary)
+        .needing(Needs::$needs)
+    };
+}
+
+/// Tasks that burn CPU among short ones.
+macro_rules! hogs {
+    ($name:literal, $ms:literal, $tasks:literal, $summary:literal) => {
+        case!(
+            $name,
+            SensingHogs,
+            Hogs,
+            sensing::steady,
+            [Shape::burns($ms, $tasks)],
+            or | bench,
+            shape | sensing::steady(Threads, bench, shape),
+            $summary
+        )
     };
 }
 
@@ -171,6 +323,7 @@ macro_rules! floor {
             group: Group::Floor,
             summary: $summary,
             suits: Suits::Bare,
+            needs: Needs::Nothing,
             run: |_, bench| $function(bench),
         }
     };
@@ -219,16 +372,90 @@ pub(crate) static ALL: &[Case] = &[
         "1 000 futures are submitted and waited for together"),
     case!("tick_under_load", Timers, Plain, timers::tick_under_load,
         "a 1 ms interval while 4 tasks work 10 us and yield, for ever"),
-    case!("naps_k2", Sensing, Blocking, sensing::naps::<_, 2>,
-        "2 tasks sleep 50 ms in the thread, for ever; short tasks arrive 1 000/s"),
-    case!("naps_k8", Sensing, Blocking, sensing::naps::<_, 8>,
-        "8 tasks do"),
-    case!("naps_k64", Sensing, Blocking, sensing::naps::<_, 64>,
-        "64 tasks do"),
-    case!("burns_k2", Sensing, Blocking, sensing::burns::<_, 2>,
-        "2 tasks burn 20 ms of CPU, for ever; short tasks arrive 1 000/s"),
-    case!("burns_k8", Sensing, Blocking, sensing::burns::<_, 8>,
-        "8 tasks do"),
+    poison!("naps_k2", steady, Sleep, 2,
+        "2 tasks sleep 50 ms in the thread"),
+    poison!("naps_k8", steady, Sleep, 8,
+        "8 tasks sleep 50 ms in the thread"),
+    poison!("naps_k64", steady, Sleep, 64,
+        "64 tasks sleep 50 ms in the thread"),
+    poison!("mutex_k2", steady, Mutex, 2,
+        "2 tasks wait 50 ms for a std mutex"),
+    poison!("mutex_k8", steady, Mutex, 8,
+        "8 tasks wait 50 ms for a std mutex"),
+    poison!("mutex_k64", steady, Mutex, 64,
+        "64 tasks wait 50 ms for a std mutex"),
+    poison!("pipe_k2", steady, Pipe, 2,
+        "2 tasks read a pipe that is empty for 50 ms"),
+    poison!("pipe_k8", steady, Pipe, 8,
+        "8 tasks read a pipe that is empty for 50 ms"),
+    poison!("pipe_k64", steady, Pipe, 64,
+        "64 tasks read a pipe that is empty for 50 ms"),
+    poison!("file_k2", steady, File, 2,
+        "2 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("file_k8", steady, File, 8,
+        "8 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("file_k64", steady, File, 64,
+        "64 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("fault_k2", steady, Fault, 2,
+        "2 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("fault_k8", steady, Fault, 8,
+        "8 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("fault_k64", steady, Fault, 64,
+        "64 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_naps_k2", first_moments, Sleep, 2,
+        "2 tasks sleep 50 ms in the thread"),
+    poison!("cold_naps_k8", first_moments, Sleep, 8,
+        "8 tasks sleep 50 ms in the thread"),
+    poison!("cold_naps_k64", first_moments, Sleep, 64,
+        "64 tasks sleep 50 ms in the thread"),
+    poison!("cold_mutex_k2", first_moments, Mutex, 2,
+        "2 tasks wait 50 ms for a std mutex"),
+    poison!("cold_mutex_k8", first_moments, Mutex, 8,
+        "8 tasks wait 50 ms for a std mutex"),
+    poison!("cold_mutex_k64", first_moments, Mutex, 64,
+        "64 tasks wait 50 ms for a std mutex"),
+    poison!("cold_pipe_k2", first_moments, Pipe, 2,
+        "2 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_pipe_k8", first_moments, Pipe, 8,
+        "8 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_pipe_k64", first_moments, Pipe, 64,
+        "64 tasks read a pipe that is empty for 50 ms"),
+    poison!("cold_file_k2", first_moments, File, 2,
+        "2 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_file_k8", first_moments, File, 8,
+        "8 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_file_k64", first_moments, File, 64,
+        "64 tasks read a file that takes 50 ms (FUSE)"),
+    poison!("cold_fault_k2", first_moments, Fault, 2,
+        "2 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_fault_k8", first_moments, Fault, 8,
+        "8 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    poison!("cold_fault_k64", first_moments, Fault, 64,
+        "64 tasks touch a page that comes after 50 ms (userfaultfd)"),
+    urgent!("highpri_k2", 2, Priority,
+        "2 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k8", 8, Priority,
+        "8 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k64", 64, Priority,
+        "64 urgent tasks sleep 50 ms in the thread; with the right to raise priority"),
+    urgent!("highpri_k2_unraised", 2, NoPriority,
+        "2 urgent tasks sleep 50 ms in the thread; without that right"),
+    urgent!("highpri_k8_unraised", 8, NoPriority,
+        "8 urgent tasks sleep 50 ms in the thread; without that right"),
+    urgent!("highpri_k64_unraised", 64, NoPriority,
+        "64 urgent tasks sleep 50 ms in the thread; without that right"),
+    hogs!("burns_k2", 20, 2, "2 tasks burn 20 ms of CPU"),
+    hogs!("burns_k8", 20, 8, "8 tasks do"),
+    hogs!("burns100_k4", 100, 4, "4 tasks burn 100 ms"),
+    case!("hot_mutex", SensingWork, Mutex, pool::hot_mutex, [], or pool::hot_mutex_bare,
+        "64 tasks hammer one std mutex, held 20 us; bare: two threads do the same work"),
+    case!("pool_1cpu", SensingWork, Pool, pool::pool, [], or pool::pool_bare,
+        "10 000 items of 20 us of CPU, a tenth also sleeps 2 ms; one CPU; bare: no sleeps")
+        .needing(Needs::OneCpu),
+    case!("pool_2cpus", SensingWork, Pool, pool::pool, [], or pool::pool_bare,
+        "the same with 20 000 items on two CPUs"),
+    case!("crowd", SensingWork, Crowd, pool::crowd, [], or |_: &mut Bench| unreachable!(),
+        "10 000 tasks sleep 10 ms in the thread"),
     floor!("floor_task_local", floor::task_local,
         "async-task on a bare thread-local queue: spawn, run, drop"),
     floor!("floor_malloc_local", floor::malloc_local,

@@ -14,17 +14,22 @@ const PERIOD: Duration = Duration::from_millis(1);
 /// with short pieces; a deadline that has passed before it could be awaited is skipped. Lateness
 /// is from the deadline to the task's next instruction; tokio's timers round up to a millisecond.
 pub(super) fn tick_under_load<R: Runtime>(runtime: R, bench: &mut Bench) {
-    bench.lateness(|time| {
+    bench.lateness(|span| {
+        let time = span.lead + span.time;
         let busy = BusyTasks::start(runtime);
+        let cpu = machine::process_cpu_time();
         let start = Instant::now();
         let samples_ns = runtime.wait(R::join(runtime.spawn_outside(tick::<R>(time))));
-        let others_per_s = samples_ns.len() as f64 / start.elapsed().as_secs_f64();
+        let (wall, cpu) = (start.elapsed(), machine::process_cpu_time() - cpu);
+        let others_per_s = samples_ns.len() as f64 / wall.as_secs_f64();
         let threads = machine::threads();
         busy.stop(runtime);
         Observed {
             others_per_s,
             samples_ns,
             threads,
+            wall,
+            cpu,
         }
     });
 }

@@ -269,8 +269,10 @@ mod tests {
             sensing
                 .cases
                 .iter()
-                .all(|case| case.group.name() == "sensing")
+                .all(|case| case.group.name().starts_with("sensing"))
         );
+        let cold = plan_of("sensing-cold");
+        assert!(cold.cases.iter().all(|case| case.name.starts_with("cold_")));
         assert_eq!(plan_of("ping_pong chained_spawn").cases.len(), 2);
     }
 

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 
 use super::args::Effort;
 use super::machine;
-use super::protocol::{LateRound, Measure, READY, RUN, Round};
+use super::protocol::{LateRound, Measure, READY, RUN, Round, SKIPPED};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
 
 /// Runs the child of one row until its standard input ends.
 pub(crate) fn serve(case: &Case, runtime: RuntimeId, effort: Effort) -> io::Result<()> {
+    // Before the runtime starts: its threads are to have what this thread has.
+    if let Err(reason) = case.needs.meet() {
+        return tell(&format!("{SKIPPED}{reason}"));
+    }
     let mut bench = Bench {
         pace: Pace::of(effort),
         threads: 0,
@@ -32,19 +36,22 @@ struct Pace {
     round: Duration,
     /// A round of lateness: a thousand arrivals a second must give a 99th percentile.
     lateness_round: Duration,
+    /// The beginning of such a round that does not count: long against a nap.
+    lead: Duration,
 }
 
 impl Pace {
     /// The pace of one effort.
     fn of(effort: Effort) -> Self {
-        let [warm_up, round, lateness_round] = match effort {
-            Effort::Full => [200, 60, 1000],
-            Effort::Quick => [40, 15, 300],
+        let [warm_up, round, lateness_round, lead] = match effort {
+            Effort::Full => [200, 60, 1000, 300],
+            Effort::Quick => [40, 15, 300, 150],
         };
         Self {
             warm_up: Duration::from_millis(warm_up),
             round: Duration::from_millis(round),
             lateness_round: Duration::from_millis(lateness_round),
+            lead: Duration::from_millis(lead),
         }
     }
 }
@@ -59,6 +66,18 @@ pub(crate) struct Bench {
     broken: io::Result<()>,
 }
 
+/// Length of a round that is about a runtime's first moments: four naps.
+const COLD_ROUND: Duration = Duration::from_millis(200);
+
+/// How long a round of lateness goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// The beginning, of which nothing counts.
+    pub(crate) lead: Duration,
+    /// The rest.
+    pub(crate) time: Duration,
+}
+
 /// What a case saw in one round of lateness.
 pub(crate) struct Observed {
     /// How late each thing was, in any order.
@@ -67,6 +86,10 @@ pub(crate) struct Observed {
     pub(crate) others_per_s: f64,
     /// Most threads seen on the way.
     pub(crate) threads: u64,
+    /// The time over which all this was seen.
+    pub(crate) wall: Duration,
+    /// CPU time of the process in this time.
+    pub(crate) cpu: Duration,
 }
 
 impl Bench {
@@ -94,36 +117,66 @@ impl Bench {
             (0..iterations).for_each(|_| iteration());
             let wall = start.elapsed();
             let cpu = machine::process_cpu_time() - cpu;
-            bench.count_threads(machine::threads());
+            bench.count_threads(machine::peak_threads());
             end(state);
             bench.round(wall, cpu, Measure::Operations(ops * iterations))
         });
     }
 
     /// Measures a case about lateness; `round` is told how long to go on.
-    pub(crate) fn lateness(&mut self, mut round: impl FnMut(Duration) -> Observed) {
-        round(self.pace.warm_up);
+    pub(crate) fn lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
+        let Pace {
+            warm_up,
+            lateness_round,
+            lead,
+            ..
+        } = self.pace;
+        round(Span {
+            lead: Duration::ZERO,
+            time: warm_up,
+        });
+        self.answer_lateness(|| {
+            round(Span {
+                lead,
+                time: lateness_round,
+            })
+        });
+    }
+
+    /// Measures the first moments of this process's runtime, once: nothing has run on it yet, and
+    /// the parent takes a new child for each round.
+    pub(crate) fn cold_lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
+        self.answer_lateness(|| {
+            round(Span {
+                lead: Duration::ZERO,
+                time: COLD_ROUND,
+            })
+        });
+    }
+
+    /// Answers each request with a round of lateness.
+    fn answer_lateness(&mut self, mut round: impl FnMut() -> Observed) {
         self.answer(|bench| {
-            let cpu = machine::process_cpu_time();
-            let start = Instant::now();
             let Observed {
                 mut samples_ns,
                 others_per_s,
                 threads,
-            } = round(bench.pace.lateness_round);
-            let wall = start.elapsed();
-            let cpu = machine::process_cpu_time() - cpu;
-            bench.count_threads(threads);
-            samples_ns.sort_unstable();
-            bench.round(
                 wall,
                 cpu,
-                Measure::Lateness(LateRound {
-                    samples_ns,
-                    others_per_s,
-                }),
-            )
+            } = round();
+            bench.count_threads(threads);
+            samples_ns.sort_unstable();
+            let late = LateRound {
+                samples_ns,
+                others_per_s,
+            };
+            bench.round(wall, cpu, Measure::Lateness(late))
         });
+    }
+
+    /// Says that the machine does not allow the case; the child ends then.
+    pub(crate) fn skip(&mut self, reason: &str) {
+        self.broken = tell(&format!("{SKIPPED}{reason}"));
     }
 
     /// Warms up, and finds how many iterations make a round.
@@ -152,6 +205,7 @@ impl Bench {
             wall_ns,
             cpu_ns,
             threads: self.threads,
+            memory_kib: machine::peak_memory_kib(),
             measured,
         }
     }

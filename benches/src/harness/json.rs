@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::result::{CaseResult, Measured, Report, Row};
+use super::result::{CaseResult, Measured, Missing, Report, Row};
 
 /// Raised whenever a reader of the old form would misread the new.
 const FORMAT: u32 = 1;
@@ -34,11 +34,12 @@ pub(crate) fn render(report: &Report) -> String {
     format!("{open},\n\"rows\":[\n{}\n]}}\n", rows.join(",\n"))
 }
 
-/// One row: either an `error`, or figures.
+/// One row: an `error`, the reason why it was `skipped`, or figures.
 fn row_value(report: &Report, case: &CaseResult, row: &Row) -> Value {
     let mut value = match &row.outcome {
         Ok(measured) => figures(measured),
-        Err(reason) => json!({ "error": reason }),
+        Err(Missing::Failed(reason)) => json!({ "error": reason }),
+        Err(Missing::Skipped(reason)) => json!({ "skipped": reason }),
     };
     value["case"] = json!(case.case.name);
     value["group"] = json!(case.case.group.name());
@@ -61,6 +62,7 @@ fn figures(measured: &Measured) -> Value {
         "min": spread.min,
         "max": spread.max,
         "threads": measured.threads,
+        "memory_kib": measured.memory_kib,
     });
     match measured.lateness {
         Some(late) => {
@@ -72,6 +74,13 @@ fn figures(measured: &Measured) -> Value {
                 "max": late.max_ns,
             });
             value["others_per_s"] = json!(late.others_per_s);
+            if let Some(ratio) = measured.others_ratio {
+                value["others_ratio"] = json!({
+                    "median": ratio.median,
+                    "low": ratio.low,
+                    "high": ratio.high,
+                });
+            }
         }
         None => value["cpu_ns_per_op"] = json!(measured.cpu),
     }
@@ -91,7 +100,7 @@ mod tests {
     fn json_holds_every_row() {
         let value: Value = serde_json::from_str(&render(&sample())).expect("it is JSON");
         let rows = value["rows"].as_array().expect("rows are a list");
-        assert_eq!(rows.len(), 7);
+        assert_eq!(rows.len(), 8);
         assert_eq!(value["machine"]["model"], "Test & Sons <CPU>");
         assert_eq!(rows[0]["case"], "yield_many");
         assert_eq!(rows[0]["verdict"], "base");
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(rows[3]["error"], "the child ended early <signal: 9>");
         assert_eq!(rows[5]["lateness_ns"]["max"], 330_000);
         assert_eq!(rows[5]["others_per_s"], 160.0);
-        assert!(rows[6].get("ratio").is_none() && rows[6].get("verdict").is_none());
+        assert_eq!(rows[6]["skipped"], "no /dev/fuse");
+        assert!(rows[7].get("ratio").is_none() && rows[7].get("verdict").is_none());
     }
 }

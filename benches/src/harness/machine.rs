@@ -1,11 +1,21 @@
 //! What the harness reads from the machine: CPUs, clocks of CPU time, threads, load.
 
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::prctl::set_dumpable;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setuid};
+
+/// The kernel's number of the right to raise priority.
+const CAP_SYS_NICE: u32 = 23;
+/// With this `RLIMIT_NICE` a thread may go to -20.
+const HIGHEST_NICE_LIMIT: u64 = 40;
+/// The user and group that own nothing.
+const NOBODY: u32 = 65534;
 
 /// A load average over this gets a warning: somebody else is using the CPUs.
 const BUSY_LOAD: f64 = 0.5;
@@ -99,12 +109,65 @@ fn read_clock(clock: ClockId) -> Duration {
 
 /// Threads of this process at this moment, the main thread included.
 pub(crate) fn threads() -> u64 {
+    status("Threads:")
+}
+
+/// Most memory that this process has had resident, in KiB.
+pub(crate) fn peak_memory_kib() -> u64 {
+    status("VmHWM:")
+}
+
+/// Most threads that cases have noted while they were at it.
+static NOTED_THREADS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts the threads of this process now, for [`peak_threads`].
+pub(crate) fn note_threads() {
+    // Relaxed: a figure, read when all is over.
+    NOTED_THREADS.fetch_max(threads(), Ordering::Relaxed);
+}
+
+/// Most threads that were noted, those of this moment included.
+pub(crate) fn peak_threads() -> u64 {
+    note_threads();
+    // Relaxed: see `note_threads`.
+    NOTED_THREADS.load(Ordering::Relaxed)
+}
+
+/// Whether this process may raise its threads' priority as high as the kernel goes.
+pub(crate) fn may_raise_priority() -> bool {
     let status = fs::read_to_string("/proc/self/status").expect("the process sees itself");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Threads:"));
-    line.and_then(|count| count.trim().parse().ok())
-        .expect("the kernel counts threads")
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let rights = rights.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let by_right = rights.is_some_and(|bits| bits & (1 << CAP_SYS_NICE) != 0);
+    let limit = getrlimit(Resource::RLIMIT_NICE).map_or(0, |(soft, _)| soft);
+    by_right || limit >= HIGHEST_NICE_LIMIT
+}
+
+/// Gives the right to raise priority up for good: the process goes on as nobody.
+pub(crate) fn renounce_priority() -> Result<(), String> {
+    let told = |error| format!("the right to raise priority cannot be given up: {error}");
+    setrlimit(Resource::RLIMIT_NICE, 0, 0).map_err(told)?;
+    if getuid().is_root() {
+        setgid(Gid::from_raw(NOBODY)).map_err(told)?;
+        setuid(Uid::from_raw(NOBODY)).map_err(told)?;
+        // A change of user hides a process's own `/proc` files from it, which an ordinary user's
+        // program can read.
+        set_dumpable(true).map_err(told)?;
+    }
+    if may_raise_priority() {
+        return Err("the right to raise priority cannot be given up".to_owned());
+    }
+    Ok(())
+}
+
+/// A number that the kernel tells about this process.
+fn status(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("the process sees itself");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    number
+        .and_then(|count| count.parse().ok())
+        .expect("the kernel tells this number")
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::args::{Effort, Plan};
 use super::machine::Machine;
-use super::protocol::{READY, RUN, Round};
-use super::result::{CaseResult, Report};
+use super::protocol::{READY, RUN, Round, SKIPPED};
+use super::result::{CaseResult, Missing, Report};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
 
@@ -64,7 +64,7 @@ fn runtimes_of(plan: &Plan, case: &Case) -> Vec<RuntimeId> {
 }
 
 /// What became of one runtime's part in a case.
-type Outcome = Result<Vec<Round>, String>;
+type Outcome = Result<Vec<Round>, Missing>;
 
 /// Measures one case on its runtimes, in turns, with new children for each sitting.
 fn measure_case(
@@ -75,8 +75,10 @@ fn measure_case(
 ) -> Vec<(RuntimeId, Outcome)> {
     progress.begin();
     let mut outcomes: Vec<_> = runtimes.iter().map(|id| (*id, Ok(Vec::new()))).collect();
-    for first in (0..plan.rounds).step_by(SITTING) {
-        let rounds = first..plan.rounds.min(first + SITTING);
+    // What is about a runtime's first moments has one round for each life.
+    let sitting = if case.is_cold() { 1 } else { SITTING };
+    for first in (0..plan.rounds).step_by(sitting) {
+        let rounds = first..plan.rounds.min(first + sitting);
         // A runtime that has failed is not given another minute to fail in.
         let alive: Vec<_> = outcomes
             .iter_mut()
@@ -135,7 +137,7 @@ fn child_command(case: &Case, runtime: RuntimeId, effort: Effort) -> Command {
 /// One runtime's part in a sitting: its child while all is well, then what became of it.
 struct Contestant {
     /// The living child, or why there is none.
-    child: Result<Link, String>,
+    child: Result<Link, Missing>,
     /// What it has measured.
     rounds: Vec<Round>,
 }
@@ -146,13 +148,15 @@ impl Contestant {
         let child = Link::start(command, patience).and_then(|mut link| {
             let line = link.read_line()?;
             if line == READY {
-                Ok(link)
-            } else {
-                Err(format!("the child began with `{line}`"))
+                return Ok(Ok(link));
+            }
+            match line.strip_prefix(SKIPPED) {
+                Some(reason) => Ok(Err(Missing::Skipped(reason.to_owned()))),
+                None => Err(format!("the child began with `{line}`")),
             }
         });
         Self {
-            child,
+            child: child.unwrap_or_else(|reason| Err(Missing::Failed(reason))),
             rounds: Vec::new(),
         }
     }
@@ -162,17 +166,17 @@ impl Contestant {
         let Ok(link) = &mut self.child else { return };
         match link.round() {
             Ok(round) => self.rounds.push(round),
-            Err(reason) => self.child = Err(reason),
+            Err(reason) => self.child = Err(Missing::Failed(reason)),
         }
     }
 
     /// Ends the child and gives its rounds.
     fn finish(self) -> Outcome {
-        let status = self.child?.hang_up()?;
+        let status = self.child?.hang_up().map_err(Missing::Failed)?;
         if status.success() {
             Ok(self.rounds)
         } else {
-            Err(format!("the child ended: {status}"))
+            Err(Missing::Failed(format!("the child ended: {status}")))
         }
     }
 }
@@ -323,11 +327,12 @@ mod tests {
     /// A child that keeps to the protocol gives its rounds and ends by itself.
     #[test]
     fn a_good_child_gives_its_rounds() {
-        let outcome = outcome_of("echo ready; while read x; do echo operations 9 8 7 3; done");
+        let outcome = outcome_of("echo ready; while read x; do echo operations 9 8 7 6 3; done");
         let round = Round {
             wall_ns: 9,
             cpu_ns: 8,
             threads: 7,
+            memory_kib: 6,
             measured: Measure::Operations(3),
         };
         assert_eq!(outcome, Ok(vec![round.clone(), round]));
@@ -349,24 +354,35 @@ mod tests {
             ),
             ("exec sleep 60", "no answer within 500ms"),
             (
-                "echo ready; while read x; do echo operations 1 1 1 1; done; exit 5",
+                "echo ready; while read x; do echo operations 1 1 1 1 1; done; exit 5",
                 "status: 5",
             ),
             (
-                "echo ready; while read x; do echo operations 1 1 1 1; done; exec sleep 60",
+                "echo ready; while read x; do echo operations 1 1 1 1 1; done; exec sleep 60",
                 "not end",
             ),
         ] {
-            let told = outcome_of(script).expect_err("the child is bad");
+            let Err(Missing::Failed(told)) = outcome_of(script) else {
+                panic!("`{script}` is a bad child");
+            };
             assert!(told.contains(reason), "`{script}`: {told}");
         }
+    }
+
+    /// A child that says why it cannot measure has not failed.
+    #[test]
+    fn a_child_may_say_why_it_cannot_measure() {
+        let outcome = outcome_of("echo skipped no such device");
+        assert_eq!(outcome, Err(Missing::Skipped("no such device".to_owned())));
     }
 
     /// A program that is not there loses its row too.
     #[test]
     fn a_missing_program_is_told() {
         let contestant = Contestant::start(&mut Command::new("/no/such/program"), SHORT);
-        let told = contestant.finish().expect_err("there is no child");
+        let Err(Missing::Failed(told)) = contestant.finish() else {
+            panic!("there is no child");
+        };
         assert!(told.contains("cannot be started"), "{told}");
     }
 
@@ -377,13 +393,15 @@ mod tests {
             wall_ns: 1,
             cpu_ns: 1,
             threads: 1,
+            memory_kib: 1,
             measured: Measure::Operations(1),
         };
         let mut outcome = Ok(vec![round()]);
         join(&mut outcome, Ok(vec![round(), round()]));
         assert_eq!(outcome.as_ref().map(Vec::len), Ok(3));
-        join(&mut outcome, Err("gone".to_owned()));
+        let gone = || Err(Missing::Failed("gone".to_owned()));
+        join(&mut outcome, gone());
         join(&mut outcome, Ok(vec![round()]));
-        assert_eq!(outcome, Err("gone".to_owned()));
+        assert_eq!(outcome, gone());
     }
 }

@@ -1,12 +1,15 @@
 //! The lines between parent and child.
 //!
-//! The child says `ready` once it is warm. The parent says `run`; the child measures one round
-//! and answers with [`Round::encode`]'s line. The end of the child's standard input ends it.
+//! The child says `ready` once it is warm, or `skipped` and why this machine cannot measure it. The
+//! parent says `run`; the child measures one round and answers with [`Round::encode`]'s line. The
+//! end of the child's standard input ends it.
 
 use std::str::FromStr;
 
 /// The child's first line.
 pub(crate) const READY: &str = "ready";
+/// Begins the child's only line when the machine does not allow the case; the reason follows.
+pub(crate) const SKIPPED: &str = "skipped ";
 /// The parent's only request.
 pub(crate) const RUN: &str = "run";
 
@@ -24,6 +27,8 @@ pub(crate) struct Round {
     pub(crate) cpu_ns: u64,
     /// Most threads seen so far.
     pub(crate) threads: u64,
+    /// Most memory that the process has had resident so far, in KiB.
+    pub(crate) memory_kib: u64,
     /// What was done or seen.
     pub(crate) measured: Measure,
 }
@@ -70,9 +75,10 @@ impl Round {
             wall_ns,
             cpu_ns,
             threads,
+            memory_kib,
             measured,
         } = self;
-        let common = format!("{wall_ns} {cpu_ns} {threads}");
+        let common = format!("{wall_ns} {cpu_ns} {threads} {memory_kib}");
         match measured {
             Measure::Operations(count) => format!("{OPERATIONS} {common} {count}"),
             Measure::Lateness(late) => {
@@ -95,7 +101,7 @@ impl Round {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let kind = words.next()?;
-        let [wall_ns, cpu_ns, threads] = [(); 3].map(|()| number::<u64>(words.next()));
+        let [wall_ns, cpu_ns, threads, memory_kib] = [(); 4].map(|()| number::<u64>(words.next()));
         let measured = match kind {
             OPERATIONS => {
                 let count = number(words.next()).filter(|count| *count > 0)?;
@@ -119,6 +125,7 @@ impl Round {
             wall_ns: wall_ns?,
             cpu_ns: cpu_ns?,
             threads: threads?,
+            memory_kib: memory_kib?,
             measured,
         })
     }
@@ -146,6 +153,7 @@ mod tests {
             wall_ns: 1200,
             cpu_ns: 2300,
             threads: 4,
+            memory_kib: 5,
             measured,
         }
     }
@@ -194,12 +202,12 @@ mod tests {
     /// Anything else is refused and quoted.
     #[test]
     fn other_lines_are_refused() {
-        let none_measured = ["operations 1 2 3 0", "lateness 1 2 3 4"];
+        let none_measured = ["operations 1 2 3 4 0", "lateness 1 2 3 4 5"];
         let malformed = [
             "",
             "operations 1 2",
-            "operations 1 2 x 4",
-            "operations 1 2 3 4 5",
+            "operations 1 2 x 4 5",
+            "operations 1 2 3 4 5 6",
             "hello",
         ];
         for line in none_measured.iter().chain(&malformed) {

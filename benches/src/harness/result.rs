@@ -1,5 +1,7 @@
 //! What a measurement is, before it becomes a table, JSON or a picture.
 
+use std::fmt;
+
 use super::args::Effort;
 use super::machine::Machine;
 use super::protocol::{LateRound, Measure, Round, percentile};
@@ -37,7 +39,25 @@ pub(crate) struct Row {
     /// The runtime.
     pub(crate) runtime: RuntimeId,
     /// Its figures, or why there are none.
-    pub(crate) outcome: Result<Measured, String>,
+    pub(crate) outcome: Result<Measured, Missing>,
+}
+
+/// Why a row has no figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The machine, or this user's rights, do not allow it.
+    Skipped(String),
+    /// Something is wrong.
+    Failed(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped(reason) => write!(f, "skipped: {reason}"),
+            Self::Failed(reason) => write!(f, "failed: {reason}"),
+        }
+    }
 }
 
 /// The figures of a row.
@@ -51,6 +71,10 @@ pub(crate) struct Measured {
     pub(crate) cpu: f64,
     /// Most threads that the process had.
     pub(crate) threads: u64,
+    /// Most memory that a process of the row had resident, in KiB.
+    pub(crate) memory_kib: u64,
+    /// What else was done, as a multiple of what the base did in the same round.
+    pub(crate) others_ratio: Option<Ratio>,
     /// Percentiles over all rounds; only in cases about lateness.
     pub(crate) lateness: Option<Lateness>,
     /// How many times better than the base; absent where the case has no base.
@@ -98,12 +122,12 @@ impl Verdict {
 }
 
 impl Report {
-    /// Whether a row has no figures.
+    /// Whether a row has no figures though it should.
     pub(crate) fn has_failures(&self) -> bool {
         self.cases
             .iter()
             .flat_map(|case| &case.rows)
-            .any(|row| row.outcome.is_err())
+            .any(|row| matches!(row.outcome, Err(Missing::Failed(_))))
     }
 
     /// What the row's ratio says; nothing for rows without one.
@@ -123,18 +147,28 @@ impl CaseResult {
     pub(crate) fn new(
         case: &'static Case,
         base: RuntimeId,
-        measured: Vec<(RuntimeId, Result<Vec<Round>, String>)>,
+        measured: Vec<(RuntimeId, Result<Vec<Round>, Missing>)>,
     ) -> Self {
         let figures_of = |rounds: &[Round]| rounds.iter().map(Round::figure).collect::<Vec<_>>();
         let base_rounds = measured.iter().find(|(id, _)| *id == base);
         let base_figures = base_rounds.and_then(|(_, rounds)| rounds.as_deref().ok());
+        let base_others = base_figures.map(others_of);
         let base_figures = base_figures.map(figures_of);
-        let row = |(runtime, rounds): (RuntimeId, Result<Vec<Round>, String>)| {
+        let row = |(runtime, rounds): (RuntimeId, Result<Vec<Round>, Missing>)| {
             let outcome = rounds.map(|rounds| Measured {
                 figures: figures_of(&rounds),
                 spread: Spread::of(&figures_of(&rounds)),
                 cpu: Spread::of(&rounds.iter().map(Round::cpu).collect::<Vec<_>>()).median,
                 threads: rounds.iter().map(|round| round.threads).max().unwrap_or(0),
+                memory_kib: rounds
+                    .iter()
+                    .map(|round| round.memory_kib)
+                    .max()
+                    .unwrap_or(0),
+                others_ratio: base_others
+                    .as_ref()
+                    .filter(|base| !base.is_empty() && base.iter().all(|rate| *rate > 0.0))
+                    .map(|base| Ratio::paired(&others_of(&rounds), base)),
                 lateness: Lateness::of(&rounds),
                 ratio: base_figures
                     .as_ref()
@@ -147,6 +181,15 @@ impl CaseResult {
             rows: measured.into_iter().map(row).collect(),
         }
     }
+}
+
+/// What else was done in a second, by round; nothing for rounds of operations.
+fn others_of(rounds: &[Round]) -> Vec<f64> {
+    let rate = |round: &Round| match &round.measured {
+        Measure::Lateness(late) => Some(late.others_per_s),
+        Measure::Operations(_) => None,
+    };
+    rounds.iter().filter_map(rate).collect()
 }
 
 impl Lateness {
@@ -184,6 +227,7 @@ pub(crate) mod tests {
             wall_ns: ns * 10,
             cpu_ns: ns * 20,
             threads: 4,
+            memory_kib: 2048,
             measured,
         }
     }
@@ -220,7 +264,9 @@ pub(crate) mod tests {
             ),
             (
                 RuntimeId::Smol,
-                Err("the child ended early <signal: 9>".to_owned()),
+                Err(Missing::Failed(
+                    "the child ended early <signal: 9>".to_owned(),
+                )),
             ),
         ];
         let lateness = vec![
@@ -231,6 +277,10 @@ pub(crate) mod tests {
             (
                 RuntimeId::TokioBlocking,
                 Ok([100_000, 90_000, 110_000].map(late).to_vec()),
+            ),
+            (
+                RuntimeId::Smol,
+                Err(Missing::Skipped("no /dev/fuse".to_owned())),
             ),
         ];
         let floor = vec![(RuntimeId::Bare, Ok([85, 85, 86].map(round).to_vec()))];
@@ -265,7 +315,7 @@ pub(crate) mod tests {
             .collect();
         let (base, win, loss) = (Some(Verdict::Base), Some(Verdict::Win), Some(Verdict::Loss));
         assert_eq!(words[0], [base, win, loss, None]);
-        assert_eq!(words[1], [base, win]);
+        assert_eq!(words[1], [base, win, None]);
         assert_eq!(words[2], [None]);
         assert!(report.has_failures());
     }
@@ -292,6 +342,9 @@ pub(crate) mod tests {
         let percentiles = (late.p50_ns, late.p99_ns, late.p999_ns, late.max_ns);
         assert_eq!(percentiles, (10_000, 110_000, 330_000, 330_000));
         assert_eq!((late.others_per_s, figures(0, 0).lateness), (160.0, None));
+        let others = |case, row| figures(case, row).others_ratio.map(|ratio| ratio.median);
+        assert_eq!((others(1, 1), others(0, 1)), (Some(1.0), None));
+        assert_eq!(figures(0, 0).memory_kib, 2048);
         assert_eq!(figures(0, 1).ratio.map(|ratio| ratio.median), Some(2.0));
     }
 }

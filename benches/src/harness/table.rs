@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::result::{CaseResult, Measured, Report, Row, Verdict};
+use super::result::{CaseResult, Measured, Missing, Report, Row, Verdict};
 use crate::cases::Group;
 
 /// ns in a microsecond.
@@ -51,13 +51,21 @@ fn header(report: &Report, group: Group) -> String {
     let names = format!("{:<23} {:<18}", "case", "runtime");
     let figures = if group.is_about_lateness() {
         format!(
-            "{:>9} {:>9} {:>9} {:>9} {:>6} {:>7} {:>7} {:>8}",
-            "p50 us", "p99 us", "p99.9 us", "max us", "IQR", "CPUs", "threads", "others/s"
+            "{:>9} {:>9} {:>9} {:>9} {:>6} {:>7} {:>7} {:>8} {:>7}",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "max us",
+            "IQR",
+            "CPUs",
+            "threads",
+            "others/s",
+            "x base"
         )
     } else {
         format!(
-            "{:>10} {:>6} {:>10} {:>7}",
-            "ns/op", "IQR", "CPU ns/op", "threads"
+            "{:>10} {:>6} {:>10} {:>7} {:>7}",
+            "ns/op", "IQR", "CPU ns/op", "threads", "MiB"
         )
     };
     let ratio = if group == Group::Floor {
@@ -75,7 +83,7 @@ fn case_lines(report: &Report, case: &CaseResult) -> String {
         let name = if number == 0 { case.case.name } else { "" };
         let figures = match &row.outcome {
             Ok(measured) => figures(measured) + &ratio(report, row),
-            Err(reason) => format!("failed: {reason}"),
+            Err(missing) => missing.to_string(),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -94,18 +102,22 @@ fn figures(measured: &Measured) -> String {
     let threads = measured.threads;
     match measured.lateness {
         Some(late) => format!(
-            "{:>9} {:>9} {:>9} {:>9} {iqr:>6} {:>7.2} {threads:>7} {:>8}",
+            "{:>9} {:>9} {:>9} {:>9} {iqr:>6} {:>7.2} {threads:>7} {:>8} {:>7}",
             number(late.p50_ns as f64 / US),
             number(late.p99_ns as f64 / US),
             number(late.p999_ns as f64 / US),
             number(late.max_ns as f64 / US),
             measured.cpu,
             number(late.others_per_s),
+            measured
+                .others_ratio
+                .map_or(String::new(), |ratio| number(ratio.median)),
         ),
         None => format!(
-            "{:>10} {iqr:>6} {:>10} {threads:>7}",
+            "{:>10} {iqr:>6} {:>10} {threads:>7} {:>7}",
             number(measured.spread.median),
             number(measured.cpu),
+            number(measured.memory_kib as f64 / 1024.0),
         ),
     }
 }
@@ -141,8 +153,14 @@ fn closing(report: &Report) -> String {
             .flat_map(|case| case.rows.iter().map(move |r| (case, r)))
     };
     for (case, row) in rows() {
-        if let Err(reason) = &row.outcome {
-            text += &format!("failed: {} on {}: {reason}\n", case.case.name, row.runtime);
+        match &row.outcome {
+            Ok(_) => {}
+            Err(Missing::Failed(reason)) => {
+                text += &format!("failed: {} on {}: {reason}\n", case.case.name, row.runtime);
+            }
+            Err(Missing::Skipped(reason)) => {
+                text += &format!("skipped: {} on {}: {reason}\n", case.case.name, row.runtime);
+            }
         }
     }
     let ours: Vec<_> = rows().filter(|(_, row)| row.runtime.is_ours()).collect();
@@ -196,11 +214,10 @@ mod tests {
         line(&["async-executor", "410", "0.25", "loss"]);
         line(&["smol", "failed: the child ended early <signal: 9>"]);
         line(&["naps_k8", "tokio-mt", "40000", "410000", "160"]);
-        assert!(
-            line(&["floor_task_local", "bare", "85.0"])
-                .trim_end()
-                .ends_with('4')
-        );
+        line(&["smol", "skipped: no /dev/fuse"]);
+        assert!(text.contains("skipped: naps_k8 on smol: no /dev/fuse"));
+        // Threads, and MiB.
+        assert!(line(&["floor_task_local", "bare", "85.0"]).ends_with("4    2.00"));
         assert!(text.contains("failed: yield_many on smol"));
         assert!(
             text.lines().all(|line| line.trim_end() == line),

@@ -5,6 +5,7 @@
 //! write; where two idioms exist, the one that is better for the runtime is taken. A process
 //! starts one runtime only and never stops it, which is why handles are `Copy`.
 
+mod host;
 mod smol_family;
 mod tokio_family;
 mod wq_family;
@@ -14,12 +15,20 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::Instant;
 
+use crate::harness::machine;
+
+pub(crate) use host::{Host, Threads};
 pub(crate) use smol_family::{AsyncExecutor, Smol};
 pub(crate) use tokio_family::{TokioBlocking, TokioCt, TokioMt, TokioPinned};
-pub(crate) use wq_family::{WqBlockOn, WqRun};
+pub(crate) use wq_family::{WqBlockOn, WqDeclared, WqMarked, WqPercpu, WqRun};
 
 /// Threads of a runtime that takes a number; the size of the machine the goals were set on.
 pub(crate) const WORKERS: usize = 2;
+
+/// The same where a case may use fewer CPUs.
+pub(crate) fn workers() -> usize {
+    WORKERS.min(machine::allowed_cpus().len())
+}
 
 /// A future that cases hand to queues and groups; its result travels by other ways.
 pub(crate) trait Job: Future<Output = ()> + Send + 'static {}
@@ -60,6 +69,15 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static;
+
+    /// The same with high priority, where the runtime has such a thing.
+    fn spawn_urgent<F>(self, future: F) -> Self::Join<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_outside(future)
+    }
 
     /// Awaits a task's output.
     fn join<T: Send + 'static>(handle: Self::Join<T>) -> impl Future<Output = T> + Send;
@@ -116,6 +134,12 @@ pub(crate) enum RuntimeId {
     Wq,
     /// The same System; a program's root is `System::block_on`.
     WqBlockOn,
+    /// The same build and System without sensing: only what is declared is seen.
+    WqDeclared,
+    /// The same System; what blocks is marked by `wq::blocking`.
+    WqMarked,
+    /// The same System; urgent work goes to a per-CPU queue.
+    WqPercpu,
     /// tokio `multi_thread`, the usual base of the ratios.
     TokioMt,
     /// The same, each worker pinned to one CPU.
@@ -137,6 +161,9 @@ impl RuntimeId {
     pub(crate) const ALL: &[Self] = &[
         Self::Wq,
         Self::WqBlockOn,
+        Self::WqDeclared,
+        Self::WqMarked,
+        Self::WqPercpu,
         Self::TokioMt,
         Self::TokioPinned,
         Self::TokioBlocking,
@@ -151,6 +178,9 @@ impl RuntimeId {
         match self {
             Self::Wq => "wq",
             Self::WqBlockOn => "wq-block_on",
+            Self::WqDeclared => "wq-declared",
+            Self::WqMarked => "wq-marked",
+            Self::WqPercpu => "wq-percpu",
             Self::TokioMt => "tokio-mt",
             Self::TokioPinned => "tokio-mt-pinned",
             Self::TokioBlocking => "tokio-mt-blocking",
@@ -166,13 +196,16 @@ impl RuntimeId {
         match self {
             Self::Wq => "one System with 2 lanes, all defaults; the root is System::run",
             Self::WqBlockOn => "the same; the root is System::block_on",
+            Self::WqDeclared => "the same without sensing (Sensing::Declared)",
+            Self::WqMarked => "the same; what blocks is marked by wq::blocking",
+            Self::WqPercpu => "the same; urgent work goes to a per-CPU highpri queue",
             Self::TokioMt => "tokio multi_thread, 2 workers",
             Self::TokioPinned => "the same, workers pinned by on_thread_start",
             Self::TokioBlocking => "the same, what blocks wrapped in spawn_blocking",
             Self::TokioCt => "tokio current_thread",
             Self::AsyncExecutor => "async-executor, 2 threads, the root's thread helps",
             Self::Smol => "async-executor as smol runs it, 2 threads, the root's thread waits",
-            Self::Bare => "no runtime, the floor",
+            Self::Bare => "no runtime: the floor, or a thread for each task",
         }
     }
 }

@@ -11,7 +11,7 @@ use smol::lock::Semaphore;
 use smol::{Executor, Task, Timer};
 use tokio_util::task::TaskTracker;
 
-use super::{Group, Job, Limited, Ordered, Runtime, WORKERS};
+use super::{Group, Job, Limited, Ordered, Runtime, workers};
 
 /// async-executor alone: threads wait by futures-lite's parker, and the main thread runs tasks
 /// while it waits for its root, as in that crate's own benchmarks.
@@ -70,7 +70,7 @@ impl<S: Style> Runtime for Executors<S> {
     type Group = Tracked;
 
     fn start() -> Self {
-        for number in 0..WORKERS {
+        for number in 0..workers() {
             let builder = thread::Builder::new().name(format!("executor-{number}"));
             let runner = || S::block_on(EXECUTOR.run(std::future::pending::<()>()));
             builder.spawn(runner).expect("the executor's thread starts");

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::{Group, Job, Limited, Ordered, Runtime, WORKERS};
+use super::{Group, Job, Limited, Ordered, Runtime, workers};
 use crate::harness::machine;
 
 /// `multi_thread` with two workers, otherwise as tokio's builder makes it.
@@ -51,7 +51,7 @@ pub(crate) struct CurrentThread;
 impl Flavour for Plain {
     fn build() -> std::io::Result<TokioRuntime> {
         Builder::new_multi_thread()
-            .worker_threads(WORKERS)
+            .worker_threads(workers())
             .enable_all()
             .build()
     }
@@ -62,7 +62,7 @@ impl Flavour for Pinned {
         let cpus = machine::allowed_cpus();
         let next = AtomicUsize::new(0);
         Builder::new_multi_thread()
-            .worker_threads(WORKERS)
+            .worker_threads(workers())
             .enable_all()
             .on_thread_start(move || {
                 // Relaxed: the number only has to be different for each thread.

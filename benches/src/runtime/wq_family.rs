@@ -5,20 +5,41 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use wq::{JoinHandle, System, Workqueue};
+use wq::{JoinHandle, Sensing, System, Workqueue};
 
-use super::{Group, Job, Limited, Ordered, Runtime, WORKERS};
+use super::{Group, Job, Limited, Ordered, Runtime, workers};
 
 /// A program's root runs as a task of the default queue, as under `#[wq::main]`.
 pub(crate) type WqRun = Wq<RootIsTask>;
 /// A program's root is polled on the main thread.
 pub(crate) type WqBlockOn = Wq<RootIsGuest>;
 
+/// Nothing is sensed: what blocks must say so.
+pub(crate) type WqDeclared = Wq<Declared>;
+/// What blocks is marked.
+pub(crate) type WqMarked = Wq<Marked>;
+/// Urgent work has a per-CPU queue.
+pub(crate) type WqPercpu = Wq<Percpu>;
+
 /// The process's System.
 static SYSTEM: OnceLock<System> = OnceLock::new();
+/// The queue of urgent work, made when it is first needed.
+static URGENT: OnceLock<Workqueue> = OnceLock::new();
 
-/// Where a root is polled.
+/// Where a root is polled, and what else a row is about.
 pub(crate) trait Root: Copy + Send + Sync + 'static {
+    /// Whether what blocks says so.
+    const MARKS_BLOCKING: bool = false;
+
+    /// How the System notices what blocks; nothing for its default.
+    const SENSING: Option<Sensing> = None;
+
+    /// Makes the queue of urgent work.
+    fn urgent(system: &System) -> Workqueue {
+        let queue = Workqueue::unbound("urgent").highpri().system(system);
+        queue.build().expect("the queue is made")
+    }
+
     /// Drives a root.
     fn drive<F>(system: &System, root: F) -> F::Output
     where
@@ -33,6 +54,57 @@ pub(crate) struct RootIsTask;
 /// Root of [`WqBlockOn`].
 #[derive(Clone, Copy)]
 pub(crate) struct RootIsGuest;
+
+/// Root of [`WqDeclared`].
+#[derive(Clone, Copy)]
+pub(crate) struct Declared;
+
+impl Root for Declared {
+    const SENSING: Option<Sensing> = Some(Sensing::Declared);
+
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.run(root)
+    }
+}
+
+/// Root of [`WqMarked`].
+#[derive(Clone, Copy)]
+pub(crate) struct Marked;
+
+/// Root of [`WqPercpu`].
+#[derive(Clone, Copy)]
+pub(crate) struct Percpu;
+
+impl Root for Marked {
+    const MARKS_BLOCKING: bool = true;
+
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.run(root)
+    }
+}
+
+impl Root for Percpu {
+    fn urgent(system: &System) -> Workqueue {
+        let queue = Workqueue::percpu("urgent").highpri().system(system);
+        queue.build().expect("the queue is made")
+    }
+
+    fn drive<F>(system: &System, root: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        system.run(root)
+    }
+}
 
 impl Root for RootIsTask {
     fn drive<F>(system: &System, root: F) -> F::Output
@@ -71,10 +143,11 @@ impl<R: Root> Runtime for Wq<R> {
 
     fn start() -> Self {
         let system = SYSTEM.get_or_init(|| {
-            let system = System::builder()
-                .workers(WORKERS)
-                .build()
-                .expect("the System starts");
+            let mut builder = System::builder().workers(workers());
+            if let Some(sensing) = R::SENSING {
+                builder = builder.sensing(sensing);
+            }
+            let system = builder.build().expect("the System starts");
             system
                 .install_default()
                 .expect("the process has no System yet");
@@ -114,6 +187,23 @@ impl<R: Root> Runtime for Wq<R> {
         F::Output: Send + 'static,
     {
         self.system.spawn(future)
+    }
+
+    fn spawn_urgent<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let queue: &wq::Queue = URGENT.get_or_init(|| R::urgent(self.system));
+        queue.spawn(future)
+    }
+
+    async fn block_in_task<F: FnOnce() + Send + 'static>(closure: F) {
+        if R::MARKS_BLOCKING {
+            wq::blocking(closure);
+        } else {
+            closure();
+        }
     }
 
     async fn join<T: Send + 'static>(handle: JoinHandle<T>) -> T {

@@ -5,6 +5,10 @@
 /// A file, or a folder if the path ends with `/`, and its reason.
 pub(super) const ALLOWED: &[(&str, &str)] = &[
     (
+        "benches/src/poison/userfault.rs",
+        "page faults served late: memory of which the kernel asks us",
+    ),
+    (
         "wq-core/src/os/linux/",
         "system calls that the safe wrappers lack",
     ),
