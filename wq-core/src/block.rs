@@ -93,19 +93,15 @@ impl Blocking {
             };
             let depth = current.blocking_depth.get();
             current.blocking_depth.set(depth + 1);
-            if depth > 0 {
-                return;
-            }
-            let Some((lane, holder)) = current.holding() else {
-                return;
-            };
-            hook::at(Point::Block);
-            if lane.owner.announce_blocking(holder.token) && lane.has_work() {
-                let seen = lane.view();
-                if seen.is_blocking() && seen.worker() == current.worker.id {
-                    current
-                        .system
-                        .take_over(&current.pool, lane, seen, Sensor::Marked);
+            if depth == 0 {
+                current.measure.note_declared();
+                current.worker.set_in_block(true);
+                if !current.lane_is_free.get() {
+                    free_lane(current);
+                } else if current.worker.end_turn() {
+                    // It does not burn meanwhile.
+                    let next = current.pool.burners.pass_on();
+                    current.system.start_burner(&current.pool, next);
                 }
             }
         });
@@ -121,14 +117,37 @@ impl Drop for Blocking {
             };
             let depth = current.blocking_depth.get() - 1;
             current.blocking_depth.set(depth);
-            if depth > 0 {
-                return;
-            }
-            if let Some((lane, holder)) = current.holding() {
-                hook::at(Point::Unblock);
-                lane.owner.end_blocking(holder.token);
+            if depth == 0 {
+                current.worker.set_in_block(false);
+                if !current.lane_is_free.get() {
+                    keep_lane(current);
+                }
             }
         });
+    }
+}
+
+/// Declares the calling worker's lane free for others, from now on.
+pub(crate) fn free_lane(current: &Current) {
+    let Some((lane, holder)) = current.holding() else {
+        return;
+    };
+    hook::at(Point::Block);
+    if lane.owner.announce_blocking(holder.token) && lane.has_work() {
+        let seen = lane.view();
+        if seen.is_blocking() && seen.worker() == current.worker.id {
+            current
+                .system
+                .take_over(&current.pool, lane, seen, Sensor::Marked);
+        }
+    }
+}
+
+/// The calling worker wants its lane back, if nobody has it.
+pub(crate) fn keep_lane(current: &Current) {
+    if let Some((lane, holder)) = current.holding() {
+        hook::at(Point::Unblock);
+        lane.owner.end_blocking(holder.token);
     }
 }
 

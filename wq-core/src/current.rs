@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::entry::Meta;
+use crate::hogs::stretch::{Cost, Measure};
 use crate::lane::{Holder, Lane};
 use crate::pool::Pool;
 use crate::proto::owner::Token;
@@ -40,9 +41,10 @@ pub(crate) struct Current {
     /// It is counted among those that its pool expects: made and not up yet, or on its way back
     /// from an item whose slot another one has already.
     expected: Cell<bool>,
-    /// CPU time of this thread when the present poll of an item that is known to burn began, ns; 0
-    /// for others.
-    hog_since_ns: Cell<u64>,
+    /// What the present poll costs.
+    pub(crate) measure: Measure,
+    /// Its lane is declared free while it runs a known burner.
+    pub(crate) lane_is_free: Cell<bool>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// What it saw of the other lanes of its CPU.
@@ -51,9 +53,16 @@ pub(crate) struct Current {
     pub(crate) blocking_depth: Cell<u32>,
 }
 
-/// A poll burns if it uses more CPU time than this after the lane was taken from it; one of an item
-/// that is known to burn, in all. ns
-const BURNS_NS: u64 = 1_000_000;
+/// Why it is known what a poll cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// Its item is known to burn.
+    Known,
+    /// It stands for many in rows of yields.
+    Sampled,
+    /// Work waited, and it did not come to its end.
+    StoodStill,
+}
 
 thread_local! {
     /// The worker that this thread is, null for others.
@@ -73,7 +82,8 @@ impl Current {
             ended: Cell::new(None),
             yields: Cell::new(false),
             expected: Cell::new(true),
-            hog_since_ns: Cell::new(0),
+            measure: Measure::new(),
+            lane_is_free: Cell::new(false),
             items: Cell::new(0),
             siblings: Siblings::new(),
             blocking_depth: Cell::new(0),
@@ -160,41 +170,29 @@ impl Current {
         self.meta.set(Some(NonNull::from(meta)));
         self.ended.set(None);
         self.yields.set(false);
-    }
-
-    /// A poll of an item that is known to burn CPU begins.
-    pub(crate) fn begin_hog(&self) {
-        self.hog_since_ns.set(self.worker.cpu_ns());
-    }
-
-    /// It is over.
-    pub(crate) fn end_hog(&self) {
-        self.hog_since_ns.set(0);
+        self.measure.forget_declared();
     }
 
     /// Whether there is anything to be said about the CPU time of the present poll.
     #[inline(always)]
     pub(crate) fn is_suspect(&self) -> bool {
-        self.hog_since_ns.get() != 0 || self.worker.stood_still_ns() != 0
+        self.measure.is_on() || self.worker.stood_still_ns() != 0
     }
 
-    /// Whether the present poll burnt CPU, if that can be told.
-    pub(crate) fn verdict(&self) -> Option<bool> {
-        let known = self.hog_since_ns.get();
-        let since = if known != 0 {
-            known
-        } else {
-            // Somebody wanted the lane because of this item; did it get it?
-            let (lane, _) = self.holding()?;
-            if self.is_named_by(lane) {
-                self.worker.forget_standing_still();
-                return None;
-            }
-            self.worker.stood_still_ns()
-        };
-        let burnt = self.worker.cpu_ns().saturating_sub(since) > BURNS_NS;
-        // Who used little may have stood still for want of a CPU, and is no burner that behaves.
-        (burnt || known != 0).then_some(burnt)
+    /// What the present poll cost, if that can be told: it was measured, or somebody saw it stand
+    /// still with work behind it.
+    pub(crate) fn cost(&self) -> Option<(Cost, Why)> {
+        if let Some(cost) = self.measure.end(|| self.worker.cpu_ns()) {
+            let why = if cost.speaks_for == 0 {
+                Why::Known
+            } else {
+                Why::Sampled
+            };
+            return Some((cost, why));
+        }
+        let since = self.worker.take_stood_still_ns()?;
+        let ns = self.worker.cpu_ns().saturating_sub(since);
+        Some((Cost { ns, speaks_for: 0 }, Why::StoodStill))
     }
 
     /// Whether the lane is this worker's, as of now.

@@ -7,10 +7,11 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use async_task::Runnable;
 
+use crate::hogs::memory::Known;
 use crate::proto::abort::AbortWord;
 use crate::proto::counts::Colour;
 use crate::proto::inbox::Node;
@@ -29,6 +30,15 @@ const HOG: u8 = 0xf0;
 /// One such poll.
 const HOG_ONE: u8 = 0x10;
 
+/// In `stretch`: the last poll ended with the item awake already; it has not suspended.
+const GOES_ON: u32 = 1 << 31;
+/// In `stretch`: the item was marked CPU intensive since it last suspended.
+const MARKED: u32 = 1 << 30;
+/// In `stretch`: the item has a turn to burn, and is on its way to a worker.
+const TURN: u32 = 1 << 29;
+/// In `stretch`: CPU time since it last suspended, as far as known, us.
+const BURNT_US: u32 = (1 << 24) - 1;
+
 /// What each task carries beside its future: 32 bytes.
 pub(crate) struct Meta {
     /// Link of the list or inbox that the entry stands in. Whoever holds the entry.
@@ -43,7 +53,12 @@ pub(crate) struct Meta {
     flags: AtomicU8,
     /// Index of the lane (per-CPU queues: of the CPU) of the last run. Whoever runs it.
     lane: AtomicU16,
+    /// The bits above; 0 for items that suspend as they should. Whoever holds the entry.
+    stretch: AtomicU32,
 }
+
+/// Fails to compile if metadata grew: a million suspended tasks pay for each word.
+const _: () = assert!(size_of::<Meta>() == 32);
 
 impl fmt::Debug for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,14 +77,19 @@ const _: fn() = || {
 impl Meta {
     /// Metadata of an item for `queue` that will first run on lane `lane`, of a kind that is known
     /// to burn CPU or not.
-    pub(crate) fn new(queue: QueueRef, lane: u16, burns: bool) -> Meta {
+    pub(crate) fn new(queue: QueueRef, lane: u16, known: Known) -> Meta {
         Meta {
             link: AtomicPtr::new(std::ptr::null_mut()),
             queue,
             abort: AbortWord::new(),
             colour: AtomicU8::new(0),
-            flags: AtomicU8::new(if burns { HOG_ONE } else { 0 }),
+            flags: AtomicU8::new(match known {
+                Known::No => 0,
+                Known::Sometimes => HOG_ONE,
+                Known::Always => HOG,
+            }),
             lane: AtomicU16::new(lane),
+            stretch: AtomicU32::new(0),
         }
     }
 
@@ -94,13 +114,87 @@ impl Meta {
         self.flags.load(Ordering::Relaxed) & STARTED != 0
     }
 
-    /// Notes that the item is about to be polled, on lane `lane`. Whether it is known to burn CPU.
+    /// Notes that the item is about to be polled, on lane `lane`.
     #[inline]
-    pub(crate) fn set_started(&self, lane: u16) -> bool {
+    pub(crate) fn set_started(&self, lane: u16) {
         let hog = self.flags.load(Ordering::Relaxed) & HOG;
         self.flags.store(STARTED | hog, Ordering::Relaxed);
         self.lane.store(lane, Ordering::Relaxed);
-        hog != 0
+    }
+
+    /// Whether there is anything to be known about the item's CPU time before it is polled.
+    #[inline(always)]
+    pub(crate) fn is_special(&self) -> bool {
+        self.burns() || self.stretch.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the item is known to burn CPU.
+    #[inline(always)]
+    pub(crate) fn burns(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & HOG != 0
+    }
+
+    /// Whether the item's last poll burnt, or (not polled yet) all that are known of its kind did.
+    pub(crate) fn surely_burns(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & HOG == HOG
+    }
+
+    /// Gives the item a turn to burn. Whoever holds the entry.
+    pub(crate) fn set_turn(&self) {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        self.stretch.store(stretch | TURN, Ordering::Relaxed);
+    }
+
+    /// Takes the item's turn from it, for the worker that is to poll it. True: it had one.
+    #[inline]
+    pub(crate) fn take_turn(&self) -> bool {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        if stretch & TURN == 0 {
+            return false;
+        }
+        self.stretch.store(stretch & !TURN, Ordering::Relaxed);
+        true
+    }
+
+    /// The item's poll ended, and it is awake already; `marked`: that poll was marked.
+    #[inline]
+    pub(crate) fn go_on(&self, marked: bool) {
+        let marked = if marked { MARKED } else { 0 };
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        self.stretch
+            .store(stretch | GOES_ON | marked, Ordering::Relaxed);
+    }
+
+    /// The item is about to be polled: whether that goes on a row of yields. If it suspended for
+    /// real, what it used and how it was marked is forgotten.
+    #[inline]
+    pub(crate) fn begin_poll_of_stretch(&self) -> bool {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        let goes_on = stretch & GOES_ON != 0;
+        let next = if goes_on { stretch & !GOES_ON } else { 0 };
+        self.stretch.store(next, Ordering::Relaxed);
+        goes_on
+    }
+
+    /// Adds to the CPU time of the present stretch; the sum, ns. Whoever polls the item.
+    pub(crate) fn add_burnt(&self, ns: u64) -> u64 {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        let us = u64::from(stretch & BURNT_US).saturating_add(ns / 1_000);
+        let us = us.min(u64::from(BURNT_US));
+        self.stretch
+            .store(stretch & !BURNT_US | us as u32, Ordering::Relaxed);
+        us * 1_000
+    }
+
+    /// Notes that the item was marked CPU intensive. Whoever polls it.
+    pub(crate) fn set_marked(&self) {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        self.stretch.store(stretch | MARKED, Ordering::Relaxed);
+    }
+
+    /// Whether the item was marked CPU intensive since it last suspended.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.stretch.load(Ordering::Relaxed) & MARKED != 0
     }
 
     /// Notes whether the item's present poll burnt CPU. Whoever polls it, before the poll ends.

@@ -1,129 +1,38 @@
-//! Which kinds of items burn CPU: a small memory by type, that fades.
+//! Items that burn CPU: what counts as burning, who is known for it, who is counted and reported.
 //!
-//! An item that is found burning costs those behind it a millisecond or two before somebody takes
-//! the lane. The next item of the same type (the same closure, the same `async` block) starts on a
-//! lane that is declared free. A few polls that do not burn, and the type is forgotten. What
-//! several kinds share a type for (boxed futures) is remembered and forgotten together.
+//! `knobs` has the settings, `memory` the kinds of items that burnt lately and fades, `table` the
+//! counts for people, `mark` decides that an item is CPU intensive, `stretch` says how much CPU
+//! time a poll took where that matters. Who loses a lane because of it is decided in `sense` and
+//! by the monitor.
 
-use std::any::TypeId;
-use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) mod knobs;
+pub(crate) mod mark;
+pub(crate) mod memory;
+pub(crate) mod stretch;
+pub(crate) mod table;
 
-/// Types that are remembered at most; two that meet in a slot push each other out.
-const SLOTS: usize = 128;
-/// Polls in a row without burning after which a type is forgotten.
-const CREDIT: u64 = 4;
-/// Where a slot's word holds the polls that are left.
-const CREDIT_MASK: u64 = 0xff;
+use knobs::{HogSettings, Knobs};
+use memory::Memory;
+use table::Table;
 
-/// A type, as the memory knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Kind(u64);
-
-impl Kind {
-    /// The kind of items that are made of an `F`.
-    #[inline]
-    pub(crate) fn of<F: 'static>() -> Kind {
-        let mut taker = HashTaker(0);
-        TypeId::of::<F>().hash(&mut taker);
-        Kind(taker.0 & !CREDIT_MASK)
-    }
-
-    /// Its slot.
-    fn slot(self) -> usize {
-        (self.0 >> 32) as usize % SLOTS
-    }
-}
-
-/// Takes what a type's number hashes to as it is: that is a hash already.
-struct HashTaker(u64);
-
-impl Hasher for HashTaker {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 ^= number;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// The memory of a System. Relaxed throughout: what is lost or doubled costs a hand-over.
+/// All that a System knows of burners.
 #[derive(Debug)]
 pub(crate) struct Hogs {
-    /// Slots in use: as long as nothing burns, this is all that is looked at.
-    known: AtomicU32,
-    /// Kind and credit.
-    slots: [AtomicU64; SLOTS],
+    /// The settings.
+    pub(crate) knobs: Knobs,
+    /// Kinds that burnt lately.
+    pub(crate) memory: Memory,
+    /// How often each kind was marked.
+    pub(crate) table: Table,
 }
 
 impl Hogs {
-    /// Nothing is known.
-    pub(crate) fn new() -> Hogs {
+    /// Nothing has burnt yet.
+    pub(crate) fn new(settings: HogSettings) -> Hogs {
         Hogs {
-            known: AtomicU32::new(0),
-            slots: [const { AtomicU64::new(0) }; SLOTS],
+            knobs: Knobs::new(settings),
+            memory: Memory::new(),
+            table: Table::new(),
         }
-    }
-
-    /// Whether items of this kind burnt CPU lately.
-    #[inline]
-    pub(crate) fn knows(&self, kind: impl FnOnce() -> Kind) -> bool {
-        if self.known.load(Ordering::Relaxed) == 0 {
-            return false;
-        }
-        let kind = kind();
-        self.slots[kind.slot()].load(Ordering::Relaxed) & !CREDIT_MASK == kind.0
-    }
-
-    /// A poll of an item of this kind has burnt, or (of a kind that is taken for one) has not.
-    #[cold]
-    pub(crate) fn note(&self, kind: Kind, burnt: bool) {
-        let slot = &self.slots[kind.slot()];
-        let word = slot.load(Ordering::Relaxed);
-        let next = match word & CREDIT_MASK {
-            _ if burnt => kind.0 | CREDIT,
-            _ if word & !CREDIT_MASK != kind.0 => return,
-            0 | 1 => 0,
-            _ => word - 1,
-        };
-        let changed = slot.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed);
-        match (changed.is_ok(), word == 0, next == 0) {
-            (true, true, false) => drop(self.known.fetch_add(1, Ordering::Relaxed)),
-            (true, false, true) => drop(self.known.fetch_sub(1, Ordering::Relaxed)),
-            _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A kind is remembered from its first burn until it has behaved for a while; others are not.
-    #[test]
-    fn kinds_are_remembered_and_forgotten() {
-        struct Burner;
-        struct Other;
-        let hogs = Hogs::new();
-        let (burner, other) = (Kind::of::<Burner>(), Kind::of::<Other>());
-        assert_ne!(burner, other);
-        assert!(!hogs.knows(|| burner));
-        hogs.note(burner, true);
-        assert!(hogs.knows(|| burner));
-        assert!(!hogs.knows(|| other));
-        for _ in 0..CREDIT {
-            assert!(hogs.knows(|| burner));
-            hogs.note(other, false);
-            hogs.note(burner, false);
-        }
-        assert!(!hogs.knows(|| burner));
-        assert_eq!(hogs.known.load(Ordering::Relaxed), 0);
     }
 }

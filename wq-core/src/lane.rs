@@ -53,6 +53,8 @@ pub(crate) struct LaneWatch {
     /// How many more times to arm the spotter at once when work waits; refilled by each
     /// hand-over, so lanes that never block stop paying for it.
     pub(crate) eager: AtomicU32,
+    /// What it is refilled to; 0 where nobody is to look.
+    pub(crate) eager_at_most: u32,
     /// A block must have lasted this long before the lane is taken, ns. Rises when hand-overs
     /// are wasted.
     pub(crate) grace_ns: AtomicU64,
@@ -64,20 +66,41 @@ pub(crate) struct LaneWatch {
     item: AtomicU64,
     /// When that look was, ns.
     item_since_ns: AtomicU64,
+    /// CPU time of the owner's thread by then, ns.
+    item_cpu_ns: AtomicU64,
+}
+
+/// Since when an item is known to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lasts {
+    /// For so long, ns.
+    pub(crate) ns: u64,
+    /// From this CPU time of its thread on, ns.
+    pub(crate) cpu_ns: u64,
 }
 
 impl LaneWatch {
     /// A sibling's look at a lane whose owner has started so many items: for how long the present
-    /// one is known to run, ns.
-    pub(crate) fn item_lasts_ns(&self, owner: WorkerId, starts: u64, now_ns: u64) -> u64 {
+    /// one is known to run. `cpu` tells the CPU time of its thread.
+    pub(crate) fn item_lasts(
+        &self,
+        owner: WorkerId,
+        starts: u64,
+        now_ns: u64,
+        cpu: impl FnOnce() -> u64,
+    ) -> Lasts {
         let item = starts << WorkerId::BITS | u64::from(owner);
         // Relaxed: hints; siblings that look at once may shorten or lengthen the time, which costs
         // a hand-over.
         if self.item.load(Ordering::Relaxed) != item {
             self.item.store(item, Ordering::Relaxed);
             self.item_since_ns.store(now_ns, Ordering::Relaxed);
+            self.item_cpu_ns.store(cpu(), Ordering::Relaxed);
         }
-        now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed))
+        Lasts {
+            ns: now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed)),
+            cpu_ns: self.item_cpu_ns.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -119,11 +142,13 @@ impl Lane {
             visitor: Visitor::none(),
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),
+                eager_at_most: EAGER_ARMS,
                 grace_ns: AtomicU64::new(0),
                 wasted: AtomicU32::new(0),
                 cost_ns: AtomicU64::new(0),
                 item: AtomicU64::new(0),
                 item_since_ns: AtomicU64::new(0),
+                item_cpu_ns: AtomicU64::new(0),
             },
         }
     }
@@ -264,7 +289,14 @@ impl Lane {
     /// A hand-over happened: the lane blocks now and then, so arm early for a while.
     pub(crate) fn refill_eagerness(&self) {
         // Relaxed: a budget.
-        self.watch.eager.store(EAGER_ARMS, Ordering::Relaxed);
+        let full = self.watch.eager_at_most;
+        self.watch.eager.store(full, Ordering::Relaxed);
+    }
+
+    /// Nobody is to look at this lane, ever.
+    pub(crate) fn never_watch(&mut self) {
+        self.watch.eager_at_most = 0;
+        self.watch.eager = AtomicU32::new(0);
     }
 
     /// The owner word now.

@@ -26,6 +26,7 @@
 //! - [`Flush`], [`Drain`], [`Destroy`], [`WorkFlush`], [`CancelWait`]: waits. Each is a future, and
 //!   can wait on a thread, with and without a limit. Dropping one abandons it and leaves no trace.
 //! - [`blocking`]: says in advance that code blocks. Never needed.
+//! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
 //!
 //! No features. `links = "wq"` keeps two major versions out of one program, since each would manage
@@ -41,6 +42,8 @@ mod sync;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
+mod burners;
+#[cfg(not(loom))]
 mod cpuset;
 #[cfg(not(loom))]
 mod current;
@@ -52,7 +55,11 @@ mod entry;
 #[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
+mod home;
+#[cfg(not(loom))]
 mod hook;
+#[cfg(not(loom))]
+mod kind;
 #[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
@@ -63,6 +70,8 @@ mod os;
 mod policy;
 #[cfg(not(loom))]
 mod pool;
+#[cfg(not(loom))]
+pub mod process;
 #[cfg(not(loom))]
 mod queue;
 #[cfg(not(loom))]
@@ -87,6 +96,8 @@ mod system;
 #[cfg(not(loom))]
 mod task;
 #[cfg(not(loom))]
+pub mod thread;
+#[cfg(not(loom))]
 pub mod timer;
 #[cfg(not(loom))]
 mod topology;
@@ -100,6 +111,8 @@ pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
 #[cfg(not(loom))]
+pub use self::hogs::table::CpuHog;
+#[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]
 pub use self::queue::flush::FlushReport;
@@ -107,6 +120,8 @@ pub use self::queue::flush::FlushReport;
 pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
 #[cfg(not(loom))]
 pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
+#[cfg(not(loom))]
+pub use self::sense::report::{Ability, Sensing, SensorReport, ThreadStates};
 #[cfg(not(loom))]
 pub use self::stats::{QueueStats, SystemStats};
 #[cfg(not(loom))]

@@ -29,24 +29,21 @@ mod virt;
 pub(crate) use self::platform::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
     probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
+    try_abilities,
 };
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the engine that calls these is to come")
-)]
 pub(crate) use self::platform::{
-    block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, membarrier, membarrier_register,
-    set_timer_slack_ns,
+    before_exec, block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, leave_idle_class,
+    membarrier, membarrier_register, set_timer_slack_ns, timer_slack_ns,
 };
 #[cfg(test)]
 pub(crate) use self::virt::{
     ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
-    probe_works, relax, sched_yield, set_affinity, set_nice, set_short_slice, set_worker_slice,
-    spawn_thread, thread_cpu_time,
+    probe_works, relax, sched_yield, set_affinity, set_nice, set_reset_on_fork_slice,
+    set_short_slice, set_worker_slice, spawn_thread, thread_cpu_time, try_abilities,
 };
 
 #[cfg(not(test))]
-pub(crate) use self::platform::set_short_slice as set_worker_slice;
+pub(crate) use self::platform::{set_reset_on_fork_slice, set_short_slice as set_worker_slice};
 
 /// The monotonic clock, for deadlines.
 #[cfg(not(test))]
@@ -67,6 +64,21 @@ pub(crate) fn spawn_thread(
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<()> {
     std::thread::Builder::new().name(name).spawn(body).map(drop)
+}
+
+/// Signals that a thread blocks.
+pub(crate) type SignalMask = nix::sys::signal::SigSet;
+
+/// Signals that the calling thread blocks.
+pub(crate) fn signal_mask() -> SignalMask {
+    // Fails only for a malformed request.
+    SignalMask::thread_get_mask().unwrap_or_else(|_| SignalMask::empty())
+}
+
+/// Has the calling thread block these and no others.
+pub(crate) fn set_signal_mask(mask: &SignalMask) {
+    // As above.
+    let _ = mask.thread_set_mask();
 }
 
 /// A thread's number. On Linux the kernel's; elsewhere ours, counted from 1. Zero is no thread's
@@ -119,6 +131,21 @@ pub(crate) enum ThreadState {
     Unknown,
 }
 
+/// A look at a thread, with what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Whether it runs.
+    pub(crate) state: ThreadState,
+    /// Address of the futex that it waits on; 0 if it waits for something else, or nobody knows.
+    pub(crate) futex: usize,
+}
+
+impl From<ThreadState> for Sight {
+    fn from(state: ThreadState) -> Sight {
+        Sight { state, futex: 0 }
+    }
+}
+
 impl ThreadState {
     /// Whether the thread does not run, as far as can be told.
     pub(crate) fn is_blocked(self) -> bool {
@@ -139,6 +166,46 @@ pub(crate) enum ProbeKind {
     Stat,
     /// Neither; blocking is seen by marks and clocks only.
     None,
+}
+
+/// What the kernel lets this process do with its threads; each an error number if it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trial {
+    /// Bind them to CPUs.
+    pub(crate) placement: Result<(), i32>,
+    /// Give them slices of their own.
+    pub(crate) slices: Result<(), i32>,
+    /// Raise their priority.
+    pub(crate) high_priority: Result<(), i32>,
+    /// Have them run only where nobody else wants the CPU.
+    pub(crate) idle_class: Result<(), i32>,
+}
+
+impl Trial {
+    /// A machine without limits.
+    #[cfg(test)]
+    pub(crate) const ALL_WORKS: Trial = Trial {
+        placement: Ok(()),
+        slices: Ok(()),
+        high_priority: Ok(()),
+        idle_class: Ok(()),
+    };
+
+    /// A platform that has none of this.
+    pub(crate) const NOTHING_WORKS: Trial = {
+        let missing = Err(nix::libc::ENOSYS);
+        Trial {
+            placement: missing,
+            slices: missing,
+            high_priority: missing,
+            idle_class: missing,
+        }
+    };
+
+    /// Whether a CPU can have a spotter.
+    pub(crate) fn spotter(&self) -> Result<(), i32> {
+        self.placement.and(self.idle_class)
+    }
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::CpuSet;
+use crate::burners::Burners;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
+use crate::sense::convoy::Convoys;
 
-/// Most threads of one pool: a System whose tasks all block should end as a report, not as a
-/// machine without memory.
+/// Threads of one pool, if nobody says otherwise: a System whose tasks all block should end as a
+/// report, not as a machine without memory.
 pub(crate) const MAX_POOL_WORKERS: u32 = 512;
 
 /// Nice value of high priority pools (tried; needs a right).
@@ -42,6 +44,8 @@ pub(crate) struct Pool {
     /// Attributes.
     pub(crate) attrs: PoolAttrs,
     lanes: Box<[Lane]>,
+    /// Locks that many of its items want.
+    pub(crate) convoys: Convoys,
     /// Workers without a lane.
     pub(crate) spares: Spares,
     /// Threads, spare ones included.
@@ -54,8 +58,15 @@ pub(crate) struct Pool {
     pub(crate) managing: AtomicBool,
     /// Lanes that nobody runs (vacant, or the owner sleeps), a bit each; a hint.
     unused: Box<[CachePadded<AtomicU64>]>,
+    /// Workers that came back from an item whose lane another one has; a statistic, and what the
+    /// thread maker tells progress by.
+    pub(crate) returns: AtomicU32,
+    /// Threads that it has without hesitation; see `policy::room`.
+    pub(crate) bound: u32,
     /// Numbers the workers for their names.
     pub(crate) next_serial: AtomicU32,
+    /// Who of the known burners may burn.
+    pub(crate) burners: Burners,
 }
 
 impl Pool {
@@ -66,6 +77,7 @@ impl Pool {
         attrs: PoolAttrs,
         first: usize,
         cpus: impl Iterator<Item = usize>,
+        bound: u32,
     ) -> Pool {
         let percpu = attrs.percpu;
         let lanes: Box<[Lane]> = cpus
@@ -79,6 +91,7 @@ impl Pool {
             family,
             attrs,
             lanes,
+            convoys: Convoys::new(),
             spares: Spares::new(),
             nr_workers: AtomicU32::new(0),
             nr_idle: AtomicU32::new(0),
@@ -88,7 +101,16 @@ impl Pool {
                 .map(|word| all_unused(nr_lanes - word * 64))
                 .collect(),
             next_serial: AtomicU32::new(0),
+            returns: AtomicU32::new(0),
+            bound,
+            burners: Burners::new(nr_lanes),
         }
+    }
+
+    /// The same pool, whose lanes no sensor is to look at.
+    pub(crate) fn unwatched(mut self) -> Pool {
+        self.lanes.iter_mut().for_each(Lane::never_watch);
+        self
     }
 
     /// The lanes, in order of their slots.
@@ -128,7 +150,7 @@ impl Pool {
         self.unused[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 
-    /// A lane other than `not` that nobody runs, as far as the hints tell.
+    /// A lane other than `not` (which need not exist) that nobody runs, as far as the hints tell.
     #[inline]
     pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
         for (word, bits) in self.unused.iter().enumerate() {

@@ -171,6 +171,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
+        if while_it_ran {
+            let marked = current.is_some_and(|c| c.worker.is_marked(c.worker.starts()));
+            entry.meta().go_on(marked);
+        }
         let place = match current {
             _ if !while_it_ran => Place::Slot,
             Some(current) if current.item_yields() => Place::Yielded,
@@ -223,6 +227,7 @@ fn push_here(
 fn note_waiting(current: &Current, lane: &Lane) {
     if lane.waiting() == 1 && current.worker.is_in_item() {
         current.system.watch(lane);
+        current.system.hurry_monitor();
     }
 }
 
@@ -278,6 +283,7 @@ impl SystemInner {
             self.take_over(pool, lane, seen, Sensor::Marked);
         } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
+            self.hurry_monitor();
         }
     }
 

@@ -5,11 +5,12 @@
 //! becomes a spare. A worker that finds nothing to do sleeps with its lane in hand, so that the
 //! next push costs one wake-up and no search.
 
+mod burn;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::block::blocking;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::hook::{self, Point};
@@ -57,14 +58,27 @@ const SLICE_NS: u64 = 200_000;
 
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
-    if pool.attrs.nice != 0 && os::set_nice(0, pool.attrs.nice).is_err() {
-        system.stats.nice_refused.raise();
-        system.say_once_nice_refused(pool.attrs.nice);
+    system.home.settle();
+    if pool.attrs.nice != 0 {
+        let raised = os::set_nice(0, pool.attrs.nice);
+        system.sensors.high_priority.note(&raised);
+        if raised.is_err() {
+            system.stats.nice_refused.raise();
+            system.say_once_nice_refused(pool.attrs.nice);
+        }
     }
     // Where the kernel does not know slices, the usual one serves.
-    let _ = os::set_worker_slice(SLICE_NS);
+    // Threads that items start are to have the usual one; but the flag for that would take a
+    // program's own raised priority from them.
+    let sliced = if system.home.nice.is_some_and(|nice| nice < 0) && pool.attrs.nice == 0 {
+        os::set_worker_slice(SLICE_NS)
+    } else {
+        os::set_reset_on_fork_slice(SLICE_NS)
+    };
+    system.sensors.slices.note(&sliced);
     // A refusal means that the CPU went away; the worker then runs where it may.
-    let _ = os::set_affinity(0, &pool.attrs.cpus);
+    let placed = os::set_affinity(0, &pool.attrs.cpus);
+    system.sensors.placement.note(&placed);
 }
 
 /// Runs a lane until it is lost, then goes on with another one that waits for a runner, if there
@@ -211,7 +225,10 @@ fn hold(current: &Current, slot: usize, token: Token) {
             Advance::Lost => {
                 hook::at(Point::Return);
                 settle_without_lane(current, &mut ended);
-                current.system.note_return(lane, &current.worker);
+                let (system, pool) = (&current.system, &current.pool);
+                // Relaxed: a statistic.
+                pool.returns.fetch_add(1, Ordering::Relaxed);
+                system.note_return(pool, lane, &current.worker);
                 return;
             }
         }
@@ -222,31 +239,28 @@ fn hold(current: &Current, slot: usize, token: Token) {
 /// only drops its future. `Some`: the item has ended.
 #[inline]
 fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    if entry.meta().is_special() {
+        burn::execute(current, lane, entry)
+    } else {
+        poll(current, lane, entry)
+    }
+}
+
+/// See [`execute`].
+#[inline(always)]
+fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
     let (queue, colour) = (meta.queue, meta.colour());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
     let home = lane.index;
-    let burns = meta.set_started(home as u16);
+    meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item();
-    if burns {
-        run_hog(current, entry);
-    } else {
-        // True only tells that it was woken meanwhile, which `schedule` knew.
-        let _ = entry.0.run();
-    }
+    // True only tells that it was woken meanwhile, which `schedule` knew.
+    let _ = entry.0.run();
     current.worker.end_item();
     let kind = current.clear_item()?;
     Some(Ended::new(queue, colour, home, kind))
-}
-
-/// Polls an item that burnt CPU lately: the lane is free for others from the beginning, as for a
-/// declared block (the kernel: `WORKER_CPU_INTENSIVE`).
-#[cold]
-fn run_hog(current: &Current, entry: Entry) {
-    current.begin_hog();
-    let _ = blocking(|| entry.0.run());
-    current.end_hog();
 }
 
 /// Tells those who waited for the item that was counted last.

@@ -5,20 +5,23 @@
 //! what an earlier one may have left undone. The functions that the spotter calls take no lock
 //! and no memory.
 
+pub(crate) mod convoy;
+pub(crate) mod report;
 pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
 
 use crate::hook::{self, Point};
 use crate::lane::Lane;
-use crate::os::{self, ThreadState};
+use crate::os::{self, Sight, ThreadState};
 use crate::policy;
 use crate::pool::Pool;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{OwnerView, Refused, Token, WorkerId};
 use crate::proto::spares::Claim;
+use crate::sense::convoy::Waiter;
 use crate::system::SystemInner;
-use crate::worker::Worker;
+use crate::worker::{Placement, Worker};
 
 /// Who noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +36,8 @@ pub(crate) enum Sensor {
     Sibling,
     /// Whoever brought work to the lane.
     Producer,
-    /// The monitor, of an item that burns CPU.
-    Hog,
+    /// The monitor, of an item that burns CPU, from this CPU time of its thread on, ns.
+    Hog(u64),
     /// A test.
     Forced,
 }
@@ -44,10 +47,10 @@ pub(crate) enum Sensor {
 enum Reason {
     /// The owner said that it blocks.
     Declared,
-    /// The owner was seen asleep.
-    Sleeps,
-    /// The owner has been at one item for long.
-    StandsStill,
+    /// The owner was seen asleep, on this futex or (0) elsewhere.
+    Sleeps(usize),
+    /// The owner has been at one item for long, from this CPU time of its thread on, ns.
+    StandsStill(u64),
 }
 
 /// What a look at a lane gave.
@@ -59,8 +62,12 @@ pub(crate) enum Look {
     Blocked,
     /// The owner runs.
     Running,
+    /// The owner's state could not be told, now or ever.
+    Unseen,
     /// Somebody was woken or the lane was given away.
     Acted,
+    /// The lane was to be given away, but there is no spare worker yet, or the owner moved.
+    Refused,
 }
 
 /// A return within this time means that the hand-over was wasted, ns.
@@ -69,10 +76,6 @@ const WASTED_WITHIN_NS: u64 = 50_000;
 const WASTED_IN_A_ROW: u32 = 8;
 /// First and largest grace, ns.
 const GRACE_NS: (u64, u64) = (50_000, 1_000_000);
-
-/// A sibling takes an unbound lane with waiting work from an owner that is known to be at the same
-/// item for so long, ns.
-const STANDS_STILL_NS: u64 = 500_000;
 
 impl SystemInner {
     /// Looks at one lane and does what has to be done. `now_ns` and `blocked_since_ns` let the
@@ -118,19 +121,19 @@ impl SystemInner {
         let starts = worker.starts();
         // Its CPU is idle and it said that it may block: the look after the claim is enough.
         let said_so = sensor == Sensor::Spotter && worker.may_block();
-        let state = if said_so {
-            ThreadState::Asleep
+        let sight = if said_so {
+            ThreadState::Asleep.into()
         } else {
-            worker.look()
+            self.look(worker)
         };
         if lane.view() != seen || worker.starts() != starts {
             return Look::Running;
         }
-        match state {
-            ThreadState::Running | ThreadState::Unknown => Look::Running,
-            // Relaxed: a tuning value.
+        match sight.state {
+            ThreadState::Running => Look::Running,
+            ThreadState::Unknown => Look::Unseen,
             ThreadState::Blocked | ThreadState::Asleep
-                if blocked_for_ns < lane.watch.grace_ns.load(Ordering::Relaxed) =>
+                if blocked_for_ns < grace_ns(pool, lane, worker, sight, blocked_for_ns) =>
             {
                 Look::Blocked
             }
@@ -138,15 +141,30 @@ impl SystemInner {
             ThreadState::Blocked | ThreadState::Asleep
                 if policy::need_more_worker(pool.load(lane.has_work(), 0)) =>
             {
+                expect_return(pool, worker, sight.futex);
                 let done = self.take_over(pool, lane, seen, sensor);
-                // Without a look of its own it may have run all the time.
-                if done || !said_so {
+                if !done {
+                    expect_no_return(pool, worker, sight.futex);
+                }
+                if done {
                     Look::Acted
-                } else {
+                } else if said_so {
+                    // Without a look of its own it may have run all the time.
                     Look::Running
+                } else {
+                    Look::Refused
                 }
             }
             ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
+        }
+    }
+
+    /// What the kernel says of a worker's thread, if it is asked.
+    pub(crate) fn look(&self, worker: &Worker) -> Sight {
+        if self.sensors.can_see() {
+            worker.look()
+        } else {
+            ThreadState::Unknown.into()
         }
     }
 
@@ -189,7 +207,7 @@ impl SystemInner {
                 victim.standing()
             }
             // It said so, runs, or does whatever the test has it do.
-            Sensor::Marked | Sensor::Hog | Sensor::Forced => Standing::Unknown,
+            Sensor::Marked | Sensor::Hog(_) | Sensor::Forced => Standing::Unknown,
         };
         let revoked = if seen.is_revoked() {
             lane.owner.revoke_stale(seen, &victim.mark, standing)
@@ -201,7 +219,10 @@ impl SystemInner {
                 let token = revoked.next_token(spare);
                 let slot = pool.slot_of(lane) as u32;
                 worker.assignment.offer(slot, token);
-                victim.note_displaced(sensor == Sensor::Hog);
+                victim.note_displaced(match sensor {
+                    Sensor::Hog(cpu_ns) => Some(cpu_ns),
+                    _ => None,
+                });
                 hook::at(Point::HandOver);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
@@ -277,7 +298,15 @@ impl SystemInner {
         if lane.view() != seen || victim.starts() != starts {
             return None;
         }
-        self.seize(lane, seen, victim, me, why)
+        let Reason::Sleeps(futex) = why else {
+            return self.seize(lane, seen, victim, me, why);
+        };
+        expect_return(pool, victim, futex);
+        let token = self.seize(lane, seen, victim, me, why);
+        if token.is_none() {
+            expect_no_return(pool, victim, futex);
+        }
+        token
     }
 
     /// Why a sibling should take the lane of `victim`, if it should.
@@ -291,17 +320,20 @@ impl SystemInner {
         if seen.is_blocking() {
             return Some(Reason::Declared);
         }
-        match victim.look() {
-            // Relaxed: a tuning value.
+        let sight = self.look(victim);
+        match sight.state {
             ThreadState::Blocked | ThreadState::Asleep => {
-                (lane.watch.grace_ns.load(Ordering::Relaxed) == 0).then_some(Reason::Sleeps)
+                (grace_ns(pool, lane, victim, sight, 0) == 0).then_some(Reason::Sleeps(sight.futex))
             }
-            // It burns CPU, or waits for one among many: either way it does not get to what waits,
-            // and this worker has a CPU. Lanes of one CPU keep the kernel's rule: one runner.
-            ThreadState::Running if !pool.is_percpu() => {
+            // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
+            // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
+            // rule: one runner.
+            ThreadState::Running | ThreadState::Unknown if self.sensors.any() => {
+                let patience_ns = self.hogs.knobs.stands_still_ns(pool.is_percpu())?;
                 let (starts, now) = (victim.starts(), os::monotonic_ns());
-                let lasts = lane.watch.item_lasts_ns(victim.id, starts, now);
-                (lasts > STANDS_STILL_NS).then_some(Reason::StandsStill)
+                let watch = &lane.watch;
+                let lasts = watch.item_lasts(victim.id, starts, now, || victim.cpu_ns());
+                (lasts.ns > patience_ns).then_some(Reason::StandsStill(lasts.cpu_ns))
             }
             ThreadState::Running | ThreadState::Unknown => None,
         }
@@ -317,12 +349,15 @@ impl SystemInner {
         why: Reason,
     ) -> Option<Token> {
         let standing = || match why {
-            Reason::Sleeps => victim.standing(),
-            Reason::Declared | Reason::StandsStill => Standing::Unknown,
+            Reason::Sleeps(_) => victim.standing(),
+            Reason::Declared | Reason::StandsStill(_) => Standing::Unknown,
         };
         match lane.owner.revoke(seen, &victim.mark, standing) {
             Ok(revoked) => {
-                victim.note_displaced(why == Reason::StandsStill);
+                victim.note_displaced(match why {
+                    Reason::StandsStill(cpu_ns) => Some(cpu_ns),
+                    Reason::Declared | Reason::Sleeps(_) => None,
+                });
                 let token = revoked.keep(me.id)?;
                 lane.refill_eagerness();
                 self.stats.note_hand_over(Sensor::Sibling);
@@ -337,27 +372,29 @@ impl SystemInner {
 
     /// Wakes a worker that was made owner of `lane`.
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
-        self.place(pool, lane, worker);
+        hook::at(Point::Wake);
+        let placement = self.place(pool, lane, worker);
         worker.parker.unpark();
+        if let Some(placement) = placement {
+            worker.let_roam(placement, &pool.attrs.cpus);
+        }
         self.poke_monitor();
     }
 
     /// Wakes a parked owner whose wake-up the caller has claimed.
     pub(crate) fn wake_holder(&self, pool: &Pool, lane: &Lane, id: WorkerId) {
-        let worker = self.worker(id);
-        hook::at(Point::Wake);
-        self.place(pool, lane, worker);
-        worker.parker.unpark();
-        self.poke_monitor();
+        self.start_holder(pool, lane, self.worker(id));
     }
 
-    /// Before a wake-up: has the sleeping worker start on the lane's CPU. It widens its mask
-    /// again as its first act, so that what user code starts may use all of the pool's CPUs.
-    /// A lone runner needs no place: the kernel knows better which CPU is free, and whether the
-    /// one who wakes it is about to sleep.
-    fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
+    /// Before a wake-up: has the sleeping worker start on the lane's CPU. Its mask is widened again
+    /// at once, so that what user code starts may use all of the pool's CPUs, and a CPU that others
+    /// keep busy does not hold it up. A lone runner needs no place: the kernel knows better which
+    /// CPU is free, and whether the one who wakes it is about to sleep.
+    fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) -> Option<Placement> {
         if pool.floats() && pool.others_run(pool.slot_of(lane)) {
-            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus);
+            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus)
+        } else {
+            None
         }
     }
 
@@ -405,14 +442,17 @@ impl SystemInner {
     }
 
     /// A worker whose lane was taken has come to its item's end: was the hand-over worth it?
-    pub(crate) fn note_return(&self, lane: &Lane, worker: &Worker) {
+    pub(crate) fn note_return(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         // Relaxed throughout: tuning values.
         let displaced = worker.take_displaced_ns();
         if displaced == 0 {
             return;
         }
+        let now = os::monotonic_ns();
+        let waited = now.saturating_sub(displaced);
+        pool.convoys.note_return(worker.take_wait(), waited, now);
         let watch = &lane.watch;
-        if os::monotonic_ns().saturating_sub(displaced) < WASTED_WITHIN_NS {
+        if now.saturating_sub(displaced) < WASTED_WITHIN_NS {
             self.stats.note_wasted();
             if watch.wasted.fetch_add(1, Ordering::Relaxed) + 1 >= WASTED_IN_A_ROW {
                 watch.wasted.store(0, Ordering::Relaxed);
@@ -460,4 +500,35 @@ impl SystemInner {
         }
         moved
     }
+}
+
+/// A worker is about to lose its lane while it waits on `futex`, if that is one: for the memory of
+/// [`convoy`].
+fn expect_return(pool: &Pool, worker: &Worker, futex: usize) {
+    worker.note_wait(futex);
+    pool.convoys.note_wait(futex);
+}
+
+/// It kept its lane.
+fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
+    worker.note_wait(0);
+    pool.convoys.forget(futex);
+}
+
+/// How long a block like this one, which is known to last for `blocked_ns`, must have lasted before
+/// the lane is taken, ns.
+fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns: u64) -> u64 {
+    // Relaxed: a tuning value.
+    let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
+    let some = pool.lanes().len().div_ceil(2);
+    if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
+        return grace;
+    }
+    let row = pool.convoys.grace_ns(Waiter {
+        futex: sight.futex,
+        was_up: worker.was_up(),
+        blocked_ns,
+        now_ns: os::monotonic_ns(),
+    });
+    grace.max(row)
 }

@@ -40,6 +40,7 @@ pub(crate) struct Stats {
     pub(crate) by_sibling: Counter,
     pub(crate) by_producer: Counter,
     pub(crate) by_hog: Counter,
+    pub(crate) cpu_intensive: Counter,
     pub(crate) forced: Counter,
     pub(crate) fruitless: Counter,
     pub(crate) wasted: Counter,
@@ -62,7 +63,7 @@ impl Stats {
             Sensor::Monitor => self.by_monitor.raise(),
             Sensor::Sibling => self.by_sibling.raise(),
             Sensor::Producer => self.by_producer.raise(),
-            Sensor::Hog => self.by_hog.raise(),
+            Sensor::Hog(_) => self.by_hog.raise(),
             Sensor::Forced => self.forced.raise(),
         }
     }
@@ -115,6 +116,9 @@ pub struct SystemStats {
     /// Lanes handed over because whoever brought work found the worker asleep.
     pub handovers_producer: u64,
     /// Lanes handed over because the item burned CPU for longer than the grace.
+    pub handovers_hog: u64,
+    /// Items marked CPU intensive: they used `cpu_intensive_thresh` of CPU time without suspending.
+    /// Once for each stretch between two suspensions; `System::cpu_hogs` counts them by type.
     pub cpu_intensive: u64,
     /// Lanes handed over by a test.
     pub handovers_forced: u64,

@@ -8,25 +8,30 @@
 pub(crate) mod builder;
 pub(crate) mod grave;
 mod handle;
+mod hogs;
 pub(crate) mod pins;
 pub(crate) mod pools;
+mod report;
 pub(crate) mod shutdown;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
+use crate::home::Home;
 use crate::lane::Lane;
+use crate::policy::Company;
 use crate::pool::Pool;
 use crate::proto::arm::Armed;
 use crate::proto::owner::WorkerId;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::QueueRef;
+use crate::sense::report::{Ability, Found, Sensors};
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -58,8 +63,12 @@ pub(crate) struct CpuRecord {
     pub(crate) armed: Armed,
     /// Where the spotter sleeps.
     pub(crate) spotter: Parker,
-    /// The spotter's thread exists.
+    /// The spotter's thread was asked for.
     pub(crate) watched: AtomicBool,
+    /// What came of that.
+    pub(crate) spotter_found: Found,
+    /// The spotter's thread; 0 before and after.
+    pub(crate) spotter_tid: AtomicI32,
     /// Pools with a lane on this CPU; filled from the front, never emptied.
     pub(crate) pools: Box<[PoolPlace]>,
 }
@@ -82,8 +91,12 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
-    /// Whether a thread's state can be seen from outside.
-    pub(crate) can_see: bool,
+    /// Threads of one pool, without hesitation.
+    pub(crate) max_workers: u32,
+    /// The settings of the thread that made it.
+    pub(crate) home: Home,
+    /// Who looks, and what the machine allows.
+    pub(crate) sensors: Sensors,
     /// Worker records by number (less one).
     workers: Box<[OnceLock<Arc<Worker>>]>,
     /// Records in use so far.
@@ -102,8 +115,12 @@ pub(crate) struct SystemInner {
     pub(crate) own: OnceLock<OwnQueues>,
     /// Delays.
     pub(crate) timers: Arc<Timers>,
-    /// Kinds of items that burnt CPU lately.
+    /// What it knows of items that burn CPU.
     pub(crate) hogs: Hogs,
+    /// Lines for standard error.
+    pub(crate) reports: Mutex<Vec<String>>,
+    /// A thread writes them.
+    pub(crate) reporting: AtomicBool,
     /// One of the phases above; only rises.
     phase: AtomicU8,
     /// Where the thread maker sleeps.
@@ -112,6 +129,8 @@ pub(crate) struct SystemInner {
     pub(crate) monitor: Parker,
     /// Whether the monitor is awake.
     pub(crate) monitor_armed: Armed,
+    /// The monitor sleeps for longer than it should once work waits behind a running item.
+    pub(crate) monitor_dozes: AtomicBool,
     /// Threads that live, service threads included.
     pub(crate) threads: AtomicU32,
     /// Rare events.
@@ -246,18 +265,55 @@ impl SystemInner {
         self.ordinal(os::current_cpu())
     }
 
-    /// Wakes the spotter of the lane's CPU, if it sleeps.
+    /// Wakes the spotter of the lane's CPU, if it sleeps; the monitor where there is none.
     pub(crate) fn arm_spotter(&self, lane: &Lane) {
         let record = &self.cpus[self.ordinal(lane.cpu)];
         if record.armed.arm() {
             lane.spend_eagerness();
-            record.spotter.unpark();
+            if record.spotter_found.get().works() {
+                record.spotter.unpark();
+            } else {
+                self.monitor.unpark();
+            }
+        }
+    }
+
+    /// Nothing waits: on CPUs without a spotter the monitor clears the flag in its place. Who
+    /// reads it a moment too early is found by the monitor's next round.
+    pub(crate) fn disarm_unspotted(&self) {
+        let unspotted = |r: &&CpuRecord| !r.spotter_found.get().works() && r.armed.is_armed();
+        for record in self.cpus.iter().filter(unspotted) {
+            record.armed.disarm_briefly();
+        }
+    }
+
+    /// Who looks besides the monitor. Where nobody can see there is no use in looking often.
+    pub(crate) fn company(&self) -> Company {
+        if !self.sensors.any() {
+            return Company::NotWanted;
+        }
+        let refused = |r: &CpuRecord| matches!(r.spotter_found.get(), Ability::Refused { .. });
+        let alone = !self.sensors.spotters() || self.cpus.iter().any(refused);
+        if alone && self.sensors.can_see() {
+            Company::Nobody
+        } else {
+            Company::Spotters
         }
     }
 
     /// A lane went to work: wakes the monitor if it sleeps deeply.
     pub(crate) fn poke_monitor(&self) {
         if self.monitor_armed.arm() {
+            self.monitor.unpark();
+        }
+    }
+
+    /// Work waits behind a running item: has the monitor look within its shortest pause.
+    pub(crate) fn hurry_monitor(&self) {
+        // Relaxed: a hint; what is missed waits for the end of a longer pause.
+        if self.monitor_dozes.load(Ordering::Relaxed)
+            && self.monitor_dozes.swap(false, Ordering::Relaxed)
+        {
             self.monitor.unpark();
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod join;
 
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -18,7 +19,8 @@ use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
 
 use crate::current::Current;
 use crate::entry::{Entry, Meta};
-use crate::hogs::Kind;
+use crate::hogs::memory::Known;
+use crate::kind::Kind;
 use crate::queue::{EndKind, QueueRef};
 use crate::{registry, route};
 
@@ -64,14 +66,15 @@ fn drop_payload(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// The future that the cell polls.
+/// The future that the cell polls. `N` is the user's type after which the item is named.
 #[derive(Debug)]
-struct Item<F: Future> {
+struct Item<F: Future, N> {
     /// The user's future until it has ended. Pinned with the item.
     future: Option<F>,
+    named: PhantomData<fn(N)>,
 }
 
-impl<F: Future> Item<F> {
+impl<F: Future, N> Item<F, N> {
     /// Drops the user's future where it stands; `Err` if its destructor panicked.
     fn drop_future(self: Pin<&mut Self>) -> Result<(), Outcome<F::Output>> {
         // SAFETY: the future is dropped in place or left where it is, never moved.
@@ -97,12 +100,12 @@ impl<F: Future> Item<F> {
     }
 }
 
-impl<F: Future + 'static> Future for Item<F> {
+impl<F: Future, N: 'static> Future for Item<F, N> {
     type Output = Guarded<Outcome<F::Output>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if must_stop() {
+        if begin_poll(Kind::of::<N>()) {
             return Poll::Ready(self.finish(Outcome::Cancelled));
         }
         // SAFETY: a projection: the future is pinned with the item, and `drop_future` drops it
@@ -112,7 +115,7 @@ impl<F: Future + 'static> Future for Item<F> {
             Some(future) => future.poll(cx).map(Outcome::Returned),
             None => unreachable!("the cell polls no ended item"),
         }));
-        note_cost::<F>();
+        note_cost();
         match polled {
             Ok(Poll::Pending) if !suspend(cx) => Poll::Pending,
             Ok(Poll::Pending) => Poll::Ready(self.finish(Outcome::Cancelled)),
@@ -122,7 +125,7 @@ impl<F: Future + 'static> Future for Item<F> {
     }
 }
 
-impl<F: Future> Drop for Item<F> {
+impl<F: Future, N> Drop for Item<F, N> {
     fn drop(&mut self) {
         if self.future.is_none() {
             return;
@@ -135,23 +138,25 @@ impl<F: Future> Drop for Item<F> {
     }
 }
 
-/// Whether the running item was aborted, or its System drops what is left.
+/// A poll of an item of this kind begins, unless it was aborted, or its System drops what is left:
+/// true.
 #[inline(always)]
-fn must_stop() -> bool {
+fn begin_poll(kind: &'static Kind) -> bool {
     Current::with(|current| {
         current.is_some_and(|c| {
+            c.worker.note_kind(kind);
             c.meta().is_some_and(|m| m.abort.is_requested()) || c.system.is_dropping()
         })
     })
 }
 
-/// A poll of a future of type `F` is over: keeps in mind, or forgets in time, whether it burns CPU.
+/// A poll is over: keeps in mind, or forgets in time, whether items of its kind burn CPU.
 #[inline(always)]
-fn note_cost<F: 'static>() {
+fn note_cost() {
     Current::with(|current| {
         if let Some(current) = current {
             if current.is_suspect() {
-                note_verdict(current, Kind::of::<F>());
+                note_verdict(current);
             }
         }
     });
@@ -159,13 +164,9 @@ fn note_cost<F: 'static>() {
 
 /// See [`note_cost`].
 #[cold]
-fn note_verdict(current: &Current, kind: Kind) {
-    let Some(burnt) = current.verdict() else {
-        return;
-    };
-    current.system.hogs.note(kind, burnt);
-    if let Some(meta) = current.meta() {
-        meta.note_burning(burnt);
+fn note_verdict(current: &Current) {
+    if let (Some((cost, why)), Some(kind)) = (current.cost(), current.worker.kind()) {
+        crate::hogs::mark::judge(current, kind, cost, why);
     }
 }
 
@@ -221,13 +222,62 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let item = Item {
+    let burns = knows_burner(queue, Kind::of::<F>());
+    build_item(item::<F, F>(future), Meta::new(queue, home as u16, burns))
+}
+
+/// As [`build`], of a closure.
+#[inline]
+pub(crate) fn build_fn<F, T>(queue: QueueRef, home: usize, function: F) -> (Entry, JoinHandle<T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let burns = knows_burner(queue, Kind::of::<F>());
+    let call = async move { function() };
+    build_item(item::<_, F>(call), Meta::new(queue, home as u16, burns))
+}
+
+/// As [`build`], of a future that runs something of kind `kind`, and says so when it does.
+pub(crate) fn build_for<F>(
+    queue: QueueRef,
+    home: usize,
+    future: F,
+    kind: &'static Kind,
+) -> (Entry, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let burns = knows_burner(queue, kind);
+    build_item(item::<F, F>(future), Meta::new(queue, home as u16, burns))
+}
+
+/// What is known of items of this kind.
+#[inline]
+fn knows_burner(queue: QueueRef, kind: &Kind) -> Known {
+    queue.get().system.get().hogs.memory.knows(kind)
+}
+
+/// A future, named after `N`.
+#[inline]
+fn item<F: Future, N>(future: F) -> Item<F, N> {
+    Item {
         future: Some(future),
-    };
-    let hogs = &queue.get().system.get().hogs;
-    let burns = hogs.knows(Kind::of::<F>);
+        named: PhantomData,
+    }
+}
+
+/// Makes the cell.
+#[inline]
+fn build_item<F, N>(item: Item<F, N>, meta: Meta) -> (Entry, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    N: 'static,
+{
     let (runnable, task) = Builder::new()
-        .metadata(Meta::new(queue, home as u16, burns))
+        .metadata(meta)
         .spawn(move |_| item, WithInfo(schedule));
     let entry = Entry(runnable);
     let meta = std::ptr::NonNull::from(entry.meta());

@@ -17,6 +17,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::current::Current;
+use crate::kind::Kind;
 use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
 use crate::queue::handle::Queue;
@@ -55,6 +57,8 @@ pub enum Queued {
 pub(crate) struct WorkInner {
     /// The word.
     state: WorkState,
+    /// What it is made of.
+    kind: &'static Kind,
     /// The function. Locked only by the one execution that there is.
     body: Mutex<Box<dyn FnMut() + Send>>,
     /// The execution that waits for the running one to end.
@@ -106,6 +110,7 @@ impl Work {
     pub fn new(function: impl FnMut() + Send + 'static) -> Work {
         Work(Arc::new(WorkInner {
             state: WorkState::new(),
+            kind: kind_of(&function),
             body: Mutex::new(Box::new(function)),
             deferred: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
@@ -220,6 +225,11 @@ impl Work {
     }
 }
 
+/// The kind of a closure.
+fn kind_of<F: 'static>(_: &F) -> &'static Kind {
+    Kind::of::<F>()
+}
+
 /// Locks; what is inside is whole even after a panic.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -242,7 +252,7 @@ impl WorkInner {
             request,
             over: false,
         };
-        let (entry, handle) = task::build(queue.0.queue, home, run);
+        let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         match route::submit(queue.0.queue, entry) {
             Ok(()) => Queued::New,
@@ -267,7 +277,7 @@ impl WorkInner {
             over: false,
         };
         let home = queue.0.system.ordinal_of_current_cpu();
-        let (entry, handle) = task::build(queue.0.queue, home, run);
+        let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         route::submit_promised(queue.0.queue, entry, colour);
     }
@@ -336,6 +346,11 @@ impl WorkInner {
     fn run_body(&self, request: Request) {
         let outer = INSIDE.replace(std::ptr::from_ref(self));
         lock(&self.progress).begin(request);
+        Current::with(|current| {
+            if let Some(current) = current {
+                current.worker.note_kind(self.kind);
+            }
+        });
         let result = catch_unwind(AssertUnwindSafe(|| (lock(&self.body))()));
         INSIDE.set(outer);
         let wake = self.state.end();

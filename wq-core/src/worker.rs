@@ -3,11 +3,14 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use crate::kind::{Doing, Kind};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
@@ -18,6 +21,14 @@ use crate::{CpuSet, os};
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
 
+/// A sleeping worker's mask was narrowed, to be widened again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker is to roam again as soon as it was woken"]
+pub(crate) struct Placement {
+    tid: os::Tid,
+    number: u32,
+}
+
 /// A worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -25,20 +36,26 @@ pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     /// "Inside a section".
     pub(crate) mark: CachePadded<Mark>,
-    /// Items started, counted by the worker alone; with `in_item` the sensors' stamp.
-    starts: CachePadded<AtomicU64>,
-    /// Whether it runs user code now.
-    in_item: AtomicBool,
-    /// That code said that it may block: an idle CPU needs no other proof.
+    /// What it writes for each item.
+    progress: CachePadded<Progress>,
+    /// Its item's code said that it may block: an idle CPU needs no other proof.
     may_block: AtomicBool,
+    /// Its item is inside a block that it declared.
+    in_block: AtomicBool,
+    /// The pool whose turn to burn it has, and one; 0 for none.
+    turn: AtomicU32,
+    /// Which item was marked CPU intensive last, by the count of starts; 0 for none.
+    marked: AtomicU64,
     /// Its place on the pool's stack of spares.
     pub(crate) spare: SpareSlot,
     /// The lane that it was given.
     pub(crate) assignment: Assignment,
     /// Where it sleeps, as spare or with a parked lane.
     pub(crate) parker: Parker,
-    /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
-    placed: AtomicBool,
+    /// The placement for which its mask is narrowed to the lane's CPU; 0 for none.
+    placed: AtomicU32,
+    /// Placements so far.
+    placements: AtomicU32,
     /// It sleeps, or is about to: its mask may be narrowed.
     asleep: AtomicBool,
     /// Kernel thread id.
@@ -48,11 +65,29 @@ pub(crate) struct Worker {
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     displaced_ns: AtomicU64,
-    /// It was taken from an item that did not move: the thread's CPU time by then, ns; 0 for never.
-    /// The item burns if its poll goes on to use much more.
+    /// Its item does not move although work waits: the thread's CPU time when that item was first
+    /// seen, ns; 0 for never. The item burns if its poll uses much from there on.
     stood_still_ns: AtomicU64,
+    /// Which item that is, by the count of starts.
+    stood_still_item: AtomicU64,
+    /// The futex on which it was seen asleep when its lane was taken; 0 for none.
+    waits_on: AtomicUsize,
+    /// Its item and its CPU time at the last look at it while it waited on one.
+    seen_item: AtomicU64,
+    seen_cpu_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
+}
+
+/// What a worker writes for each item, and others read.
+#[derive(Debug)]
+struct Progress {
+    /// Items started, counted by the worker alone; with `in_item` the sensors' stamp.
+    starts: AtomicU64,
+    /// Whether it runs user code now.
+    in_item: AtomicBool,
+    /// What that is, or was last.
+    doing: Doing,
 }
 
 impl Worker {
@@ -61,18 +96,29 @@ impl Worker {
         Worker {
             id,
             mark: CachePadded::new(Mark::new()),
-            starts: CachePadded::new(AtomicU64::new(0)),
-            in_item: AtomicBool::new(false),
+            progress: CachePadded::new(Progress {
+                starts: AtomicU64::new(0),
+                in_item: AtomicBool::new(false),
+                doing: Doing::new(),
+            }),
             may_block: AtomicBool::new(false),
+            in_block: AtomicBool::new(false),
+            turn: AtomicU32::new(0),
+            marked: AtomicU64::new(0),
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
-            placed: AtomicBool::new(false),
+            placed: AtomicU32::new(0),
+            placements: AtomicU32::new(1),
             asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
             stood_still_ns: AtomicU64::new(0),
+            stood_still_item: AtomicU64::new(0),
+            waits_on: AtomicUsize::new(0),
+            seen_item: AtomicU64::new(0),
+            seen_cpu_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
     }
@@ -91,19 +137,19 @@ impl Worker {
         // that the worker is awake and undoes what it did, or the worker sees the placement.
         fence(Ordering::SeqCst);
         // Relaxed: as above.
-        self.placed.load(Ordering::Relaxed) && self.placed.swap(false, Ordering::Relaxed)
+        self.placed.load(Ordering::Relaxed) != 0 && self.placed.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Has the sleeping worker start on the CPU of `narrow`: it widens its mask as its first act.
-    /// A worker that is awake, or wakes up meanwhile, keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) {
+    /// Has the sleeping worker start on the CPU of `narrow`, if the caller wakes it next and then
+    /// calls [`Worker::let_roam`] with the answer. A worker that is awake, or wakes up meanwhile,
+    /// keeps (or gets back) `wide`.
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) -> Option<Placement> {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
-        let Some(tid) = self.tid().filter(|_| asleep()) else {
-            return;
-        };
-        // Relaxed: ordered before the second look by the fence.
-        self.placed.store(true, Ordering::Relaxed);
+        let tid = self.tid().filter(|_| asleep())?;
+        // Relaxed, also below: ordered before the second look by the fence. 0 is no placement.
+        let number = self.placements.fetch_add(1, Ordering::Relaxed).max(1);
+        self.placed.store(number, Ordering::Relaxed);
         // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
         let _ = os::set_affinity(tid, narrow);
         // SeqCst: placed before the look; pairs with the fence in `wake_up`.
@@ -112,16 +158,39 @@ impl Worker {
             // It may run user code already.
             let _ = os::set_affinity(tid, wide);
         }
+        Some(Placement { tid, number })
     }
 
-    /// Its lane is about to be taken from it, because it sleeps or (`stands_still`) because its
-    /// item does not end. Before the change of hands: a victim that returns at once reads it.
-    pub(crate) fn note_displaced(&self, stands_still: bool) {
-        let cpu_ns = if stands_still { self.cpu_ns() } else { 0 };
-        // Relaxed: statistics and a hint.
-        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
+    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
+    /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
+    /// worker's first act, widens the mask.
+    pub(crate) fn let_roam(&self, placement: Placement, wide: &CpuSet) {
+        let Placement { tid, number } = placement;
+        // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
+        if self.placed.load(Ordering::Relaxed) == number {
+            let _ = os::set_affinity(tid, wide);
+            let _ = self
+                .placed
+                .compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Its lane is about to be taken from it, because it sleeps or because its item does not end,
+    /// which was first seen when the thread had used so much CPU time. Before the change of hands:
+    /// a victim that returns at once reads it.
+    pub(crate) fn note_displaced(&self, stood_still: Option<u64>) {
+        self.note_standing_still(self.starts(), stood_still.unwrap_or(0));
+        // Relaxed: a statistic.
         self.displaced_ns
             .store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Its item with this number does not move although work waits, and was first seen when the
+    /// thread had used so much CPU time, ns.
+    pub(crate) fn note_standing_still(&self, item: u64, cpu_ns: u64) {
+        // Relaxed: hints; one that comes too late names an item that is over.
+        self.stood_still_item.store(item, Ordering::Relaxed);
+        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
     }
 
     /// The worker knows that its lane was taken: when, ns; 0 if it has never been since.
@@ -131,13 +200,43 @@ impl Worker {
         self.displaced_ns.swap(0, Ordering::Relaxed)
     }
 
-    /// Its present item moved after all, or is over.
-    pub(crate) fn forget_standing_still(&self) {
+    /// Its lane is about to be taken while it waits on this futex; 0 for none.
+    pub(crate) fn note_wait(&self, futex: usize) {
+        // Relaxed: a hint.
+        self.waits_on.store(futex, Ordering::Relaxed);
+    }
+
+    /// It sleeps: has it been up since the last such look, in the same item?
+    pub(crate) fn was_up(&self) -> bool {
+        let (item, cpu_ns) = (self.starts(), self.cpu_ns());
+        // Relaxed: a hint.
+        let same = self.seen_item.swap(item, Ordering::Relaxed) == item;
+        let before = self.seen_cpu_ns.swap(cpu_ns, Ordering::Relaxed);
+        same && cpu_ns > before
+    }
+
+    /// The futex on which it was seen asleep since the last call; 0 for none.
+    pub(crate) fn take_wait(&self) -> usize {
+        // Relaxed: as above.
+        self.waits_on.swap(0, Ordering::Relaxed)
+    }
+
+    /// The same for the present item, whose poll is about to end.
+    pub(crate) fn take_stood_still_ns(&self) -> Option<u64> {
+        let since = self.stood_still_ns();
+        self.forget_standing_still();
+        // Relaxed: as above.
+        let item = self.stood_still_item.load(Ordering::Relaxed);
+        (since != 0 && item == self.starts()).then_some(since)
+    }
+
+    /// Its present item is over.
+    fn forget_standing_still(&self) {
         // Relaxed: as above.
         self.stood_still_ns.store(0, Ordering::Relaxed);
     }
 
-    /// See [`Worker::note_displaced`]; 0 for never.
+    /// See [`Worker::note_standing_still`]; 0 for never.
     #[inline]
     pub(crate) fn stood_still_ns(&self) -> u64 {
         // Relaxed: as above.
@@ -186,28 +285,47 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn begin_item(&self) {
         // Relaxed: the worker alone writes; sensors compare two looks.
-        let starts = self.starts.load(Ordering::Relaxed);
-        self.starts.store(starts.wrapping_add(1), Ordering::Relaxed);
-        self.in_item.store(true, Ordering::Relaxed);
+        let starts = self.progress.starts.load(Ordering::Relaxed);
+        self.progress
+            .starts
+            .store(starts.wrapping_add(1), Ordering::Relaxed);
+        self.progress.in_item.store(true, Ordering::Relaxed);
     }
 
     /// The item's poll is over.
     #[inline(always)]
     pub(crate) fn end_item(&self) {
         // Relaxed: as in `begin_item`.
-        self.in_item.store(false, Ordering::Relaxed);
+        self.progress.in_item.store(false, Ordering::Relaxed);
     }
 
     /// Number of items started: unchanged between two looks means the same item.
     pub(crate) fn starts(&self) -> u64 {
         // Relaxed: see `begin_item`.
-        self.starts.load(Ordering::Relaxed)
+        self.progress.starts.load(Ordering::Relaxed)
     }
 
     /// Whether it runs user code now.
     pub(crate) fn is_in_item(&self) -> bool {
         // Relaxed: see `begin_item`.
-        self.in_item.load(Ordering::Relaxed)
+        self.progress.in_item.load(Ordering::Relaxed)
+    }
+
+    /// A future or closure of this kind is about to be polled.
+    #[inline(always)]
+    pub(crate) fn note_kind(&self, kind: &'static Kind) {
+        self.progress.doing.set(kind);
+    }
+
+    /// The kind of what it runs, or ran last.
+    pub(crate) fn kind(&self) -> Option<&'static Kind> {
+        self.progress.doing.get()
+    }
+
+    /// The type of the future or closure that it runs, if it runs one. A look: it may be the one
+    /// before, or be over when this returns. Waits for nothing and takes no memory.
+    pub(crate) fn doing(&self) -> Option<&'static str> {
+        self.kind().filter(|_| self.is_in_item()).map(Kind::name)
     }
 
     /// The item says that it may block from here on, or not any more. True: it had said so before.
@@ -216,6 +334,49 @@ impl Worker {
         let before = self.may_block.load(Ordering::Relaxed);
         self.may_block.store(may, Ordering::Relaxed);
         before
+    }
+
+    /// The item is inside a block that it declared, or not any more.
+    pub(crate) fn set_in_block(&self, inside: bool) {
+        // Relaxed: the worker alone writes; who reads it looks again later.
+        self.in_block.store(inside, Ordering::Relaxed);
+    }
+
+    /// Whether the item is inside a block that it declared.
+    pub(crate) fn is_in_block(&self) -> bool {
+        // Relaxed: see `set_in_block`.
+        self.in_block.load(Ordering::Relaxed)
+    }
+
+    /// Its item has a turn to burn in this pool.
+    pub(crate) fn take_turn(&self, pool: u32) {
+        // Relaxed: a number; what it counts for is behind the lock of `burners`.
+        self.turn.store(pool + 1, Ordering::Relaxed);
+    }
+
+    /// Whether its item has a turn to burn in this pool.
+    pub(crate) fn has_turn(&self, pool: u32) -> bool {
+        // Relaxed: as above.
+        self.turn.load(Ordering::Relaxed) == pool + 1
+    }
+
+    /// Takes the turn from its item; true for the one who did, who must pass it on.
+    pub(crate) fn end_turn(&self) -> bool {
+        // Relaxed: as above.
+        self.turn.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Whether the item with this number was marked CPU intensive.
+    #[inline]
+    pub(crate) fn is_marked(&self, starts: u64) -> bool {
+        // Relaxed: a statistic.
+        self.marked.load(Ordering::Relaxed) == starts
+    }
+
+    /// Marks the item with this number; true for the one who did it first.
+    pub(crate) fn claim_mark(&self, starts: u64) -> bool {
+        // Relaxed: as above.
+        self.marked.swap(starts, Ordering::Relaxed) != starts
     }
 
     /// Whether the item said that it may block.
@@ -227,7 +388,7 @@ impl Worker {
     /// Looks at the worker once more, its lane claimed: for who was seen asleep that look stands
     /// for the barrier, at a fifth of its price.
     pub(crate) fn standing(&self) -> Standing {
-        match self.look() {
+        match self.look().state {
             os::ThreadState::Asleep => Standing::Asleep,
             os::ThreadState::Running => Standing::Awake,
             os::ThreadState::Blocked | os::ThreadState::Unknown => Standing::Unknown,
@@ -235,9 +396,9 @@ impl Worker {
     }
 
     /// What the kernel says of the thread: one read of a file that stays open.
-    pub(crate) fn look(&self) -> os::ThreadState {
+    pub(crate) fn look(&self) -> os::Sight {
         let Some(tid) = self.tid() else {
-            return os::ThreadState::Unknown;
+            return os::ThreadState::Unknown.into();
         };
         // Two readers of one open file would wait for each other in the kernel.
         let Ok(mut kept) = self.probe.try_lock() else {
@@ -249,11 +410,100 @@ impl Worker {
         let Some((_, probe)) = &*kept else {
             return os::ThreadProbe::look_once(tid);
         };
-        let state = probe.look();
-        if state == os::ThreadState::Unknown {
+        let sight = probe.look();
+        if sight.state == os::ThreadState::Unknown {
             // The file may be that of an earlier thread with this number.
             *kept = None;
         }
-        state
+        sight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use crate::{DelayedWork, System, Work};
+
+    /// What the only busy worker of `system` does.
+    fn doing(system: &System) -> Option<&'static str> {
+        system.inner.records().find_map(|worker| worker.doing())
+    }
+
+    /// Something for an item to do: says that it runs, and waits until it may end.
+    fn held() -> (impl FnOnce() + Send + 'static, Receiver<()>, Sender<()>) {
+        let ((began, begins), (go, may_go)) = (channel(), channel());
+        let hold = move || {
+            began.send(()).expect("the test waits");
+            may_go.recv().expect("the test lets it go");
+        };
+        (hold, begins, go)
+    }
+
+    /// Runs one item, and returns what its worker is said to do meanwhile.
+    fn seen(queue_it: impl FnOnce(&System, Box<dyn FnOnce() + Send>)) -> &'static str {
+        let system = System::builder().workers(1).build().expect("a System");
+        let (hold, begins, go) = held();
+        queue_it(&system, Box::new(hold));
+        begins.recv().expect("it runs");
+        let seen = doing(&system).expect("a worker runs it");
+        go.send(()).expect("it waits");
+        drop(system);
+        seen
+    }
+
+    /// A function of the user's.
+    async fn serve(hold: Box<dyn FnOnce() + Send>) {
+        hold();
+    }
+
+    /// Goal: who looks at a worker learns the type of the user's future or closure. Method: every
+    /// way to queue something, looked at while it runs.
+    #[test]
+    fn a_worker_names_what_it_runs() {
+        let here = |name: &str| name.contains("worker::tests::") && name.contains("{{closure}}");
+        let future = seen(|system, hold| drop(system.default_queue().spawn(serve(hold))));
+        assert!(future.contains("::serve"), "{future}");
+        let function = seen(|system, hold| {
+            let hold = move || {
+                hold();
+            };
+            drop(system.default_queue().spawn_fn(hold));
+        });
+        assert!(
+            here(function) && !function.contains("spawn_fn"),
+            "{function}"
+        );
+        let work = seen(|system, hold| {
+            let mut hold = Some(hold);
+            let work = Work::new(move || hold.take().map_or((), |hold| hold()));
+            let _ = system.default_queue().queue(&work);
+        });
+        assert!(here(work), "{work}");
+        let delayed = seen(|system, hold| {
+            let mut hold = Some(hold);
+            let work = DelayedWork::new(move || hold.take().map_or((), |hold| hold()));
+            let _ = system
+                .default_queue()
+                .queue_after(&work, std::time::Duration::ZERO);
+        });
+        assert!(here(delayed), "{delayed}");
+        let boxed = seen(|system, hold| {
+            let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(serve(hold));
+            drop(system.default_queue().spawn(boxed));
+        });
+        assert!(boxed.contains("dyn"), "{boxed}");
+    }
+
+    /// Goal: a worker between items does nothing that has a name. Method: waits until it says so,
+    /// which is a moment after the item's handle knows.
+    #[test]
+    fn an_idle_worker_names_nothing() {
+        let system = System::builder().workers(1).build().expect("a System");
+        system.run(async {});
+        while doing(&system).is_some() {
+            std::thread::yield_now();
+        }
     }
 }

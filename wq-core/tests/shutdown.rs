@@ -171,6 +171,9 @@ impl Pending {
                 .iter()
                 .all(|name| name.starts_with("shut/"))
         );
+        let types = &report.detached_types;
+        assert_eq!(types.len() as u64, self.stuck, "{report:?}");
+        assert!(types.iter().all(|name| name.contains("add_stuck")));
         assert!(self.delayed.iter().all(|item| !item.is_pending()));
         for queue in &self.queues {
             assert!(queue.spawn(async {}).wait().unwrap_err().is_rejected());

@@ -1,11 +1,13 @@
 //! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
-//! `probe` (is that thread blocked?), `cgroup` (the CPU quota) and, here, clocks and the calling
-//! thread's own settings.
+//! `probe` (is that thread blocked?), `cgroup` (the CPU quota), `trial` (what is allowed), `child`
+//! (before it is another program) and, here, clocks and the calling thread's own settings.
 
 mod cgroup;
+mod child;
 mod futex;
 mod probe;
 mod sched;
+mod trial;
 
 use std::io;
 use std::time::Duration;
@@ -19,12 +21,14 @@ use nix::time::{ClockId, clock_gettime};
 use super::Tid;
 
 pub(crate) use self::cgroup::cgroup_cpu_quota;
+pub(crate) use self::child::before_exec;
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};
 pub(crate) use self::probe::{ThreadProbe, probe_works};
 pub(crate) use self::sched::{
-    current_cpu, enter_idle_class, get_affinity, get_nice, sched_yield, set_affinity, set_nice,
-    set_short_slice,
+    current_cpu, enter_idle_class, get_affinity, get_nice, leave_idle_class, sched_yield,
+    set_affinity, set_nice, set_reset_on_fork_slice, set_short_slice,
 };
+pub(crate) use self::trial::try_abilities;
 
 /// One more than the greatest thread number that any kernel gives.
 const MAX_TID: Tid = 1 << 22;
@@ -70,6 +74,11 @@ pub(crate) fn block_all_signals() {
 pub(crate) fn set_timer_slack_ns(ns: u64) {
     // Zero would mean "back to the default". A refusal leaves the thread as precise as others.
     let _ = prctl::set_timerslack(libc::c_ulong::try_from(ns.max(1)).unwrap_or(libc::c_ulong::MAX));
+}
+
+/// How late the calling thread's timers may be, ns; 0 if the kernel does not tell.
+pub(crate) fn timer_slack_ns() -> u64 {
+    prctl::get_timerslack().map_or(0, |ns| u64::try_from(ns).unwrap_or(0))
 }
 
 /// Turns the -1 of a raw system call into the error it left in `errno`.

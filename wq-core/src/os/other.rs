@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 
-use super::{ProbeKind, ThreadState, Tid};
+use super::{ProbeKind, Sight, ThreadState, Tid, Trial};
 use crate::cpuset::CpuSet;
 
 pub(crate) use self::futex::{futex_wait, futex_wake};
@@ -96,6 +96,27 @@ pub(crate) fn set_short_slice(_ns: u64) -> io::Result<()> {
     unsupported()
 }
 
+/// See [`set_short_slice`].
+///
+/// # Errors
+///
+/// `Unsupported`, always.
+pub(crate) fn set_reset_on_fork_slice(_ns: u64) -> io::Result<()> {
+    unsupported()
+}
+
+/// See [`enter_idle_class`].
+///
+/// # Errors
+///
+/// `Unsupported`, always.
+pub(crate) fn leave_idle_class(_tid: Tid) -> io::Result<()> {
+    unsupported()
+}
+
+/// Children inherit nothing here that they should not.
+pub(crate) fn before_exec(_command: &mut std::process::Command, _home: crate::home::Home) {}
+
 /// Every thread seems to be on the first CPU; a wrong answer costs locality only.
 pub(crate) fn current_cpu() -> usize {
     0
@@ -114,6 +135,11 @@ pub(crate) fn block_all_signals() {
 
 /// Timers have no adjustable slack here; they are as late as the platform makes them.
 pub(crate) fn set_timer_slack_ns(_ns: u64) {}
+
+/// See [`set_timer_slack_ns`].
+pub(crate) fn timer_slack_ns() -> u64 {
+    0
+}
 
 /// There is no barrier that reaches other threads, so both sides of a handshake need a fence.
 pub(crate) fn membarrier_register() -> bool {
@@ -147,6 +173,11 @@ pub(crate) fn monotonic_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Nothing of this can be done here.
+pub(crate) fn try_abilities(_nice: i8) -> Trial {
+    Trial::NOTHING_WORKS
+}
+
 /// Quotas are not known here.
 pub(crate) fn cgroup_cpu_quota() -> Option<f64> {
     None
@@ -167,13 +198,13 @@ impl ThreadProbe {
     }
 
     /// Cannot be called, as there is no probe to call it on.
-    pub(crate) fn look(&self) -> ThreadState {
+    pub(crate) fn look(&self) -> Sight {
         match self.0 {}
     }
 
     /// Threads cannot be looked at here: always `Unknown`.
-    pub(crate) fn look_once(_tid: Tid) -> ThreadState {
-        ThreadState::Unknown
+    pub(crate) fn look_once(_tid: Tid) -> Sight {
+        ThreadState::Unknown.into()
     }
 }
 

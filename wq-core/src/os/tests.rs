@@ -272,20 +272,22 @@ fn looks_keep_what_the_self_test_promises() {
         let tid = tid.load(Ordering::Relaxed) as Tid;
         match probe_works() {
             ProbeKind::None => {
-                assert_eq!(ThreadProbe::look_once(tid), ThreadState::Unknown);
+                assert_eq!(ThreadProbe::look_once(tid).state, ThreadState::Unknown);
                 assert!(ThreadProbe::open(tid).is_err());
             }
             ProbeKind::Syscall | ProbeKind::Stat => {
-                assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
+                assert!(eventually(|| ThreadProbe::look_once(tid)
+                    .state
+                    .is_blocked()));
                 if let Ok(probe) = ThreadProbe::open(tid) {
-                    assert!(probe.look().is_blocked());
+                    assert!(probe.look().state.is_blocked());
                 }
             }
         }
         assert!(eventually(|| futex_wake(&word, 1) == 1));
         assert!(matches!(sleeper.join(), Ok(FutexWait::Woken)));
     });
-    assert_eq!(ThreadProbe::look_once(i32::MAX), ThreadState::Unknown);
+    assert_eq!(ThreadProbe::look_once(i32::MAX).state, ThreadState::Unknown);
     assert!(ThreadProbe::open(i32::MAX).is_err());
 }
 

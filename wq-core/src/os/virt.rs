@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{FutexWait, ProbeKind, ThreadState, Tid, platform};
+use super::{FutexWait, ProbeKind, Sight, Tid, Trial, platform};
 use crate::CpuSet;
 use crate::sim::machine::{Class, Here};
 
@@ -39,6 +39,11 @@ pub(crate) fn set_short_slice(ns: u64) -> io::Result<()> {
 /// The slice of a worker; a virtual machine has no slices.
 pub(crate) fn set_worker_slice(ns: u64) -> io::Result<()> {
     Here::get().map_or_else(|| platform::set_short_slice(ns), |_| Ok(()))
+}
+
+/// See [`set_worker_slice`].
+pub(crate) fn set_reset_on_fork_slice(ns: u64) -> io::Result<()> {
+    Here::get().map_or_else(|| platform::set_reset_on_fork_slice(ns), |_| Ok(()))
 }
 
 /// See the platform's. In a virtual machine everybody has the right.
@@ -128,6 +133,11 @@ pub(crate) fn probe_works() -> ProbeKind {
     Here::get().map_or_else(platform::probe_works, |_| ProbeKind::Syscall)
 }
 
+/// See the platform's. In a virtual machine all works.
+pub(crate) fn try_abilities(nice: i8) -> Trial {
+    Here::get().map_or_else(|| platform::try_abilities(nice), |_| Trial::ALL_WORKS)
+}
+
 /// Starts a detached thread: of the caller's machine, if it has one.
 pub(crate) fn spawn_thread(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     match Here::get() {
@@ -155,7 +165,7 @@ impl ThreadProbe {
     }
 
     /// See the platform's.
-    pub(crate) fn look(&self) -> ThreadState {
+    pub(crate) fn look(&self) -> Sight {
         match self {
             ThreadProbe::Real(probe) => probe.look(),
             ThreadProbe::Virtual(tid) => ThreadProbe::look_once(*tid),
@@ -163,10 +173,10 @@ impl ThreadProbe {
     }
 
     /// See the platform's.
-    pub(crate) fn look_once(tid: Tid) -> ThreadState {
+    pub(crate) fn look_once(tid: Tid) -> Sight {
         Here::get().map_or_else(
             || platform::ThreadProbe::look_once(tid),
-            |here| here.state_of(tid),
+            |here| here.state_of(tid).into(),
         )
     }
 }

@@ -37,6 +37,18 @@ mod mode {
 #[cfg(not(any(loom, wq_tsan)))]
 pub(crate) use mode::init;
 
+/// Whether the kernel fences for us.
+#[cfg(not(any(loom, wq_tsan)))]
+pub(crate) fn is_expedited() -> bool {
+    mode::kernel_fences()
+}
+
+/// The code of the models has no kernel.
+#[cfg(all(wq_tsan, not(loom)))]
+pub(crate) fn is_expedited() -> bool {
+    false
+}
+
 #[cfg(all(wq_tsan, not(loom)))]
 pub(crate) use modelled::init;
 #[cfg(any(loom, wq_tsan))]

@@ -172,7 +172,10 @@ impl Queue {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn(async move { function() })
+        let home = home_of(&self.0.system, self.inner());
+        let (entry, handle) = task::build_fn(self.0.queue, home, function);
+        reject_if_refused(route::submit(self.0.queue, entry));
+        handle
     }
 
     /// As [`Queue::spawn`], on a CPU of the caller's choice if the queue is per-CPU; otherwise

@@ -57,6 +57,11 @@ impl Siblings {
         items.wrapping_sub(self.due.get()) < u32::MAX / 2
     }
 
+    /// Nobody is to look: the next time is far away.
+    fn put_off(&self, items: u32) {
+        self.due.set(items.wrapping_add(u32::MAX / 4));
+    }
+
     /// Sets the next look: soon while there is something to see, or where items are dear; after
     /// fruitless looks ever later.
     fn schedule(&self, items: u32, found: Found, dear: bool) {
@@ -88,6 +93,9 @@ impl SystemInner {
     /// lane of the same CPU lost its runner?
     #[cold]
     pub(crate) fn look_at_siblings(&self, current: &Current, lane: &Lane, items: u32) {
+        if !self.sensors.any() {
+            return current.siblings.put_off(items);
+        }
         let record = &self.cpus[self.ordinal(lane.cpu)];
         let before = current.siblings.still.take();
         let others = record.pools.iter().map_while(OnceLock::get);
@@ -125,10 +133,10 @@ impl SystemInner {
         match look {
             Look::Acted => return Found::Acted,
             Look::Fine => return Found::Nothing,
-            Look::Blocked | Look::Running => {}
+            Look::Blocked | Look::Refused | Look::Running | Look::Unseen => {}
         }
         current.siblings.still.set(Some(now));
-        if look == Look::Running {
+        if matches!(look, Look::Running | Look::Unseen) {
             Found::Fruitless
         } else {
             Found::Still

@@ -5,6 +5,8 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod marks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,32 +14,14 @@ use std::time::Duration;
 
 use crate::lane::Lane;
 use crate::os;
+use crate::policy::{self, Activity, Company, Fault, Pace};
 use crate::pool::Pool;
 use crate::proto::owner::OwnerView;
 use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
-/// Shortest and longest pause between rounds.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
-/// Pause while a lane of high priority waits.
-const PAUSE_HIGHPRI: Duration = Duration::from_micros(200);
-/// Pause after a lane was taken: a row of items that all sleep is worked off at this pace where
-/// the spotter cannot.
-const PAUSE_ACTED: Duration = Duration::from_micros(100);
-/// After so long without any work the monitor sleeps until it is woken. Rounds would be no measure:
-/// on a busy machine each is late, and a program is promised to be quiet after half a minute.
-const IDLE_FOR: Duration = Duration::from_secs(10);
-/// A round that comes this many times too late judges nobody.
-const TOO_LATE: u32 = 10;
-/// CPU time after which an unbound lane is relieved of an item that does not end.
-const HANDOFF_GRACE: Duration = Duration::from_millis(1);
-/// CPU time after which an item of a per-CPU lane counts as CPU intensive (the kernel's).
-const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
-
-/// Where a thread's state cannot be seen, an item that lasts so long while work waits behind it
-/// counts as blocked.
-const BLIND_GRACE: Duration = Duration::from_millis(10);
+use marks::Marks;
 
 /// What the last round saw of a lane with waiting work.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +35,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// An item that was not there at the last look.
-    fn first(view: OwnerView, starts: u64, worker: &Worker) -> Seen {
-        let cpu_at_first = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
+    /// An item that was not there at the last look, of a worker whose CPU time is to be noted.
+    fn first(view: OwnerView, starts: u64, worker: Option<&Worker>) -> Seen {
+        let tid = worker.and_then(Worker::tid);
+        let cpu_at_first = tid.and_then(|tid| os::thread_cpu_time(tid).ok());
         Seen {
             view,
             starts,
@@ -63,97 +48,126 @@ impl Seen {
     }
 }
 
-/// What a round found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Activity {
-    /// No lane runs, nothing waits.
-    Idle,
-    /// Lanes run and nothing waits behind.
-    Busy,
-    /// As above, with items that last: work may wait behind one at any moment.
-    Dear,
-    /// Work waits.
-    Waiting,
-    /// Work of high priority waits.
-    Highpri,
-    /// A lane was taken from a sleeping worker; its next item may sleep as well.
-    Acted,
+/// What the last round saw.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Lanes, by pool and slot.
+    lanes: HashMap<(u32, usize), Seen>,
+    /// Workers.
+    marks: Marks,
 }
-
-/// Rounds with the same lane, by pool and slot.
-type Memory = HashMap<(u32, usize), Seen>;
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>) {
-    let mut memory = Memory::new();
-    let mut pause = PAUSE.0;
+    let mut memory = Memory::default();
+    let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
-    let mut active = last;
     while !system.is_stopped() {
-        system.monitor.park(Some(pause));
+        doze(system, pace);
+        let company = system.company();
         let now = os::monotonic_ns();
-        let late = now.saturating_sub(last) > (pause * TOO_LATE).as_nanos() as u64;
+        let passed = Duration::from_nanos(now.saturating_sub(last));
+        if pace.note_arrival(passed) {
+            memory.lanes.clear();
+        } else if company == Company::Nobody && passed < pace.pause {
+            // Woken: work has begun to wait where no spotter looks.
+            pace = Pace::fresh(company);
+        }
         last = now;
-        if late {
-            memory.clear();
+        let found = round(system, &mut memory);
+        if found < Activity::Waiting {
+            system.disarm_unspotted();
         }
-        let activity = round(system, &mut memory);
-        if activity != Activity::Idle {
-            active = now;
-        }
-        pause = match activity {
-            Activity::Acted => PAUSE_ACTED,
-            Activity::Highpri => PAUSE_HIGHPRI,
-            Activity::Waiting | Activity::Dear => PAUSE.0,
-            Activity::Busy | Activity::Idle => (pause * 2).clamp(PAUSE.0, PAUSE.1),
-        };
-        if now.saturating_sub(active) >= IDLE_FOR.as_nanos() as u64 {
+        pace = pace.next(found, company);
+        if pace.is_over(company) {
             system.monitor_armed.disarm();
             if round(system, &mut memory) == Activity::Idle && !system.is_stopped() {
                 system.monitor.park(None);
             }
             // Whoever woke us armed; after a busy last look we do it ourselves.
             let _ = system.monitor_armed.arm();
-            (pause, last) = (PAUSE.0, os::monotonic_ns());
-            active = last;
+            (pace, last) = (Pace::fresh(company), os::monotonic_ns());
         }
     }
 }
 
-/// Looks at all lanes.
+/// The pause between two rounds. A long one is cut short when work begins to wait.
+fn doze(system: &SystemInner, pace: Pace) {
+    // Relaxed: a hint; see `hurry_monitor`.
+    let set = |dozes| system.monitor_dozes.store(dozes, Ordering::Relaxed);
+    set(pace.is_long());
+    system.monitor.park(Some(pace.pause));
+    set(false);
+}
+
+/// Looks at all lanes, and at all workers.
 fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
-            let key = (pool.id, slot);
-            if !lane.has_work() {
-                let Some(seen) = note_running(system, lane, memory.get(&key)) else {
-                    memory.remove(&key);
-                    continue;
-                };
-                memory.insert(key, seen);
-                let dear = lane.is_costly();
-                activity = activity.max(if dear { Activity::Dear } else { Activity::Busy });
-                continue;
-            }
-            let high = pool.attrs.nice < 0;
-            activity = activity.max(if high {
-                Activity::Highpri
-            } else {
-                Activity::Waiting
-            });
-            let before = memory.get(&key).copied();
-            match judge(system, pool, lane, before) {
-                Some(seen) => memory.insert(key, seen),
-                None => {
-                    activity = Activity::Acted;
-                    memory.remove(&key)
-                }
-            };
+            activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
+        }
+        if pool.burners.has_waiting() {
+            look_at_burners(system, pool);
+            activity = activity.max(Activity::Waiting);
         }
     }
+    if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
+        activity = activity.max(Activity::Dear);
+    }
     activity
+}
+
+/// The worker, if its use of CPU time is anybody's concern.
+fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
+    system.sensors.any().then_some(worker)
+}
+
+/// Known burners wait for a turn: takes it from who sleeps instead of burning, without having said
+/// so, and gives one more if nothing moves.
+fn look_at_burners(system: &Arc<SystemInner>, pool: &Pool) {
+    for worker in system.records().filter(|w| w.has_turn(pool.id)) {
+        let starts = worker.starts();
+        let sleeps = system.look(worker).state.is_blocked();
+        // A wrong guess is one burner more for a while.
+        if sleeps && worker.starts() == starts && worker.end_turn() {
+            system.start_burner(pool, pool.burners.pass_on());
+        }
+    }
+    system.start_burner(pool, pool.burners.unstick());
+}
+
+/// Looks at one lane.
+fn look_at_lane(
+    system: &Arc<SystemInner>,
+    lanes: &mut HashMap<(u32, usize), Seen>,
+    pool: &Arc<Pool>,
+    slot: usize,
+    lane: &Lane,
+) -> Activity {
+    let key = (pool.id, slot);
+    let before = lanes.remove(&key);
+    if !lane.has_work() {
+        let Some(seen) = note_running(system, lane, before.as_ref()) else {
+            return Activity::Idle;
+        };
+        lanes.insert(key, seen);
+        return if lane.is_costly() {
+            Activity::Dear
+        } else {
+            Activity::Busy
+        };
+    }
+    let Some(seen) = judge(system, pool, lane, before) else {
+        return Activity::Acted;
+    };
+    lanes.insert(key, seen);
+    if pool.attrs.nice < 0 {
+        Activity::Highpri
+    } else {
+        Activity::Waiting
+    }
 }
 
 /// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
@@ -168,7 +182,7 @@ fn note_running(system: &Arc<SystemInner>, lane: &Lane, before: Option<&Seen>) -
     if let Some(seen) = before.filter(|b| b.view == view && b.starts == starts) {
         return Some(*seen);
     }
-    Some(Seen::first(view, starts, worker))
+    Some(Seen::first(view, starts, judged(system, worker)))
 }
 
 /// Looks at a lane in which work waits. What to remember for the next round.
@@ -191,20 +205,23 @@ fn judge(
         if looked == Look::Acted {
             return None;
         }
-        return Some(Seen::first(view, starts, worker));
+        return Some(Seen::first(view, starts, judged(system, worker)));
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
-        let asleep = view.is_blocking() || worker.look().is_blocked();
+        let asleep = view.is_blocking() || system.look(worker).state.is_blocked();
         if !view.is_stealing() && asleep {
             system.take_over(pool, lane, view, Sensor::Monitor);
         }
         return Some(seen);
     }
-    match system.examine(pool, lane, Sensor::Monitor, u64::MAX) {
+    let lasts_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
+    match system.examine(pool, lane, Sensor::Monitor, lasts_ns) {
         Look::Acted => None,
-        Look::Running => judge_hog(system, pool, lane, seen),
-        Look::Fine | Look::Blocked => Some(seen),
+        look @ (Look::Running | Look::Unseen) => {
+            judge_hog(system, pool, lane, seen, look == Look::Running)
+        }
+        Look::Fine | Look::Blocked | Look::Refused => Some(seen),
     }
 }
 
@@ -245,34 +262,43 @@ fn rescue(
     Some(seen)
 }
 
-/// The owner runs and its item did not end since the last round.
-fn judge_hog(system: &Arc<SystemInner>, pool: &Arc<Pool>, lane: &Lane, seen: Seen) -> Option<Seen> {
-    let stood_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
-    if !system.can_see && stood_ns >= BLIND_GRACE.as_nanos() as u64 {
-        // It sleeps or it burns: nobody can tell here, and in both cases work has waited enough.
-        return (!system.take_over(pool, lane, seen.view, Sensor::Monitor)).then_some(seen);
+/// The owner does not sleep, or (not `can_see`) that cannot be told, and its item did not end since
+/// the last round.
+fn judge_hog(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    lane: &Lane,
+    seen: Seen,
+    can_see: bool,
+) -> Option<Seen> {
+    if !system.sensors.any() {
+        return Some(seen);
     }
     let worker = system.worker(seen.view.worker());
     let now = worker.tid().and_then(|tid| os::thread_cpu_time(tid).ok());
-    let (Some(first), Some(now)) = (seen.cpu_at_first, now) else {
-        return Some(seen);
+    let burnt = seen.cpu_at_first.zip(now);
+    let grace_ns = system.hogs.knobs.grace_ns(pool.is_percpu());
+    let standing = policy::Standing {
+        stood: Duration::from_nanos(os::monotonic_ns().saturating_sub(seen.first_ns)),
+        burnt: burnt.map(|(first, now)| now.saturating_sub(first)),
+        can_see,
+        grace: grace_ns.map(Duration::from_nanos),
     };
-    let burnt = now.saturating_sub(first);
-    let grace = if pool.is_percpu() {
-        CPU_INTENSIVE_THRESH
-    } else {
-        HANDOFF_GRACE
+    // 0 where that is not known.
+    let first_ns = seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64);
+    let fault = policy::fault(standing);
+    if fault == Some(Fault::Burns) {
+        // Whether it loses its lane or what waits behind it.
+        worker.note_standing_still(seen.starts, first_ns);
+    }
+    let sensor = match fault {
+        None => return Some(seen),
+        Some(Fault::Sleeps) => Sensor::Monitor,
+        Some(Fault::Burns) if system.relieve(pool, lane, seen.view) => {
+            system.stats.relieved.raise();
+            return Some(seen);
+        }
+        Some(Fault::Burns) => Sensor::Hog(first_ns),
     };
-    if burnt < grace {
-        return Some(seen);
-    }
-    if system.relieve(pool, lane, seen.view) {
-        system.stats.relieved.raise();
-        return Some(seen);
-    }
-    if system.take_over(pool, lane, seen.view, Sensor::Hog) {
-        None
-    } else {
-        Some(seen)
-    }
+    (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }

@@ -6,6 +6,7 @@
 //! or the monitor does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::os;
@@ -19,6 +20,11 @@ const FRUITLESS_LOOKS: u32 = 16;
 /// Bounds of that while.
 const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
+/// Time between two looks at a block that may be over soon: a part of what it has lasted, within
+/// these bounds.
+const GRACE_STEP: (Duration, Duration) = (Duration::from_micros(20), Duration::from_micros(250));
+const GRACE_STEPS: u32 = 4;
+
 /// Long against the pauses of a busy CPU, short against what the monitor's rounds leave.
 const SHORT_SLEEP: Duration = Duration::from_millis(2);
 
@@ -26,11 +32,23 @@ const SHORT_SLEEP: Duration = Duration::from_millis(2);
 pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
     os::block_all_signals();
     os::set_timer_slack_ns(1);
-    let pinned = os::set_affinity(0, &record.mask).is_ok();
-    if !pinned || os::enter_idle_class().is_err() {
-        // A spotter that competes with the workers would be worse than none.
+    let placed = os::set_affinity(0, &record.mask).and_then(|()| os::enter_idle_class());
+    record.spotter_found.note(&placed);
+    if placed.is_err() {
+        // A spotter that competes with the workers would be worse than none. Whoever armed it
+        // meanwhile did not wake the monitor.
+        record.armed.disarm_briefly();
+        system.monitor.unpark();
         return;
     }
+    // Relaxed: for whoever ends the System.
+    record.spotter_tid.store(os::gettid(), Ordering::Relaxed);
+    serve(system, record);
+    record.spotter_tid.store(0, Ordering::Relaxed);
+}
+
+/// Looks whenever it is armed, until the System ends.
+fn serve(system: &Arc<SystemInner>, record: &CpuRecord) {
     let mut fruitless = 0;
     let mut nap = NAP.0;
     while !system.is_stopped() {
@@ -45,8 +63,10 @@ pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
                 os::sched_yield();
             }
             Look::Blocked => os::sched_yield(),
-            Look::Running => {
-                system.stats.fruitless.raise();
+            found @ (Look::Running | Look::Unseen | Look::Refused) => {
+                if found != Look::Refused {
+                    system.stats.fruitless.raise();
+                }
                 fruitless += 1;
                 if fruitless < FRUITLESS_LOOKS {
                     os::sched_yield();
@@ -88,10 +108,11 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
         let lane = &pool.lanes()[*slot];
         let mut look = system.examine(pool, lane, Sensor::Spotter, 0);
         if look == Look::Blocked {
-            look = wait_out_grace(system, pool, lane);
+            look = wait_out_grace(system, record, pool, lane);
         }
         match look {
             Look::Acted => found = Look::Acted,
+            Look::Refused if found != Look::Acted => found = Look::Refused,
             Look::Fine => {}
             other if found == Look::Fine => found = other,
             _ => {}
@@ -103,13 +124,18 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
 /// The lane's hand-overs were wasted lately: looks whether the block lasts.
 fn wait_out_grace(
     system: &SystemInner,
+    record: &CpuRecord,
     pool: &crate::pool::Pool,
     lane: &crate::lane::Lane,
 ) -> Look {
     let begun = os::monotonic_ns();
+    let mut lasted = 0;
     loop {
-        os::sched_yield();
-        let lasted = os::monotonic_ns().saturating_sub(begun).max(1);
+        let step = Duration::from_nanos(lasted) / GRACE_STEPS;
+        record
+            .spotter
+            .park(Some(step.clamp(GRACE_STEP.0, GRACE_STEP.1)));
+        lasted = os::monotonic_ns().saturating_sub(begun).max(1);
         match system.examine(pool, lane, Sensor::Spotter, lasted) {
             Look::Blocked => {}
             other => return other,

@@ -1,16 +1,22 @@
 //! Making a System.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::hogs::Hogs;
+use crate::hogs::knobs::HogSettings;
+use crate::home::Home;
+use crate::policy::HARD_CAP_FACTOR;
+use crate::pool::HIGHPRI_NICE;
+use crate::pool::MAX_POOL_WORKERS;
 use crate::proto::arm::Armed;
 use crate::proto::asym;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::builder::{BuildError, Complaints, check_name};
+use crate::sense::report::{Found, Sensing, Sensors};
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -27,6 +33,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Makers of wake-ups are preempted for a few milliseconds on a busy machine, seldom for more.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// Largest bound of a pool: with [`HARD_CAP_FACTOR`] it is all the records that a System has.
+const MOST_MAX_WORKERS: usize = MAX_WORKERS / HARD_CAP_FACTOR as usize;
 
 /// Longest tag: thread names have 15 bytes, and must say pool and number too.
 const MAX_TAG: usize = 5;
@@ -46,6 +55,10 @@ pub struct SystemBuilder {
     cpus: Option<String>,
     workers: Option<usize>,
     keep_alive: Duration,
+    max_workers: usize,
+    sensing: Sensing,
+    /// What counts as burning CPU.
+    hogs: HogSettings,
     /// The machine, if it is not to be looked at.
     topology: Option<Topology>,
 }
@@ -58,6 +71,9 @@ impl SystemBuilder {
             cpus: None,
             workers: None,
             keep_alive: KEEP_ALIVE,
+            max_workers: MAX_POOL_WORKERS as usize,
+            sensing: Sensing::Auto,
+            hogs: HogSettings::default(),
             topology: None,
         }
     }
@@ -126,6 +142,99 @@ impl SystemBuilder {
         self
     }
 
+    /// How many threads each pool makes without hesitation when its items block; default 512, at
+    /// most 2048. A pool that has so many, and in which nothing ends for 100 ms, gets one more
+    /// each 100 ms, up to twice the number.
+    ///
+    /// A pool needs more threads than it has lanes (see [`SystemBuilder::workers`]) to go on
+    /// while items block.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().max_workers(64).build()?;
+    /// let error = wq_core::System::builder().max_workers(0).build().unwrap_err();
+    /// assert_eq!(error.fields().collect::<Vec<_>>(), ["max_workers"]);
+    /// # drop(system);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "max_blocking_threads")]
+    pub fn max_workers(mut self, threads: usize) -> SystemBuilder {
+        self.max_workers = threads;
+        self
+    }
+
+    /// Who is to notice that tasks block or burn CPU; default [`Sensing::Auto`].
+    ///
+    /// What the machine lacks is left out by itself, and [`System::sensors`] says what.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Sensing, System};
+    ///
+    /// let system = System::builder().sensing(Sensing::Monitor).build()?;
+    /// assert!(system.sensors().spotted.is_empty());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn sensing(mut self, sensing: Sensing) -> SystemBuilder {
+        self.sensing = sensing;
+        self
+    }
+
+    /// CPU time after which an item that has not suspended is marked CPU intensive: counted,
+    /// reported, and on per-CPU queues relieved of its lane if work waits. Default 10 ms; 0: never.
+    ///
+    /// It can be changed later: [`System::set_cpu_intensive_thresh`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let thresh = Duration::from_millis(30);
+    /// let system = wq_core::System::builder().cpu_intensive_thresh(thresh).build()?;
+    /// assert_eq!(system.cpu_intensive_thresh(), thresh);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "cpu_intensive_thresh_us")]
+    pub fn cpu_intensive_thresh(mut self, time: Duration) -> SystemBuilder {
+        self.hogs.cpu_intensive_thresh = time;
+        self
+    }
+
+    /// CPU time that an item of an unbound queue may use while work waits behind it, before its
+    /// lane is handed on; also what makes a type known for burning. Default 1 ms; 0: never.
+    ///
+    /// It can be changed later: [`System::set_handoff_grace`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let never = Duration::ZERO;
+    /// let system = wq_core::System::builder().handoff_grace(never).build()?;
+    /// assert_eq!(system.handoff_grace(), never);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn handoff_grace(mut self, time: Duration) -> SystemBuilder {
+        self.hogs.handoff_grace = time;
+        self
+    }
+
+    /// At which mark of a type the first report is written on standard error; the next ones follow
+    /// after 1, 2, 4, .. more. Default 4; 0: never.
+    ///
+    /// It can be changed later: [`System::set_cpu_intensive_warning_thresh`].
+    ///
+    /// # Examples
+    /// ```
+    /// let quiet = wq_core::System::builder().cpu_intensive_warning_thresh(0).build()?;
+    /// assert_eq!(quiet.cpu_intensive_warning_thresh(), 0);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn cpu_intensive_warning_thresh(mut self, times: u64) -> SystemBuilder {
+        self.hogs.warning_thresh = times;
+        self
+    }
+
     /// Has the System believe in this machine.
     #[cfg(test)]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
@@ -144,6 +253,12 @@ impl SystemBuilder {
         check_name(&mut complaints, &self.tag, MAX_TAG);
         if self.workers == Some(0) {
             complaints.add("workers", "0 lanes run nothing; take 1 or more");
+        }
+        if !(1..=MOST_MAX_WORKERS).contains(&self.max_workers) {
+            complaints.add(
+                "max_workers",
+                format!("{} threads; take 1 to {MOST_MAX_WORKERS}", self.max_workers),
+            );
         }
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
@@ -180,6 +295,8 @@ impl SystemBuilder {
             armed: Armed::new(),
             spotter: Parker::new(),
             watched: AtomicBool::new(false),
+            spotter_found: Found::new(),
+            spotter_tid: AtomicI32::new(0),
             pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
         };
         SystemInner {
@@ -190,7 +307,13 @@ impl SystemBuilder {
             cpus: cpus.iter().map(record).collect(),
             topology,
             keep_alive: self.keep_alive,
-            can_see: os::probe_works() != os::ProbeKind::None,
+            max_workers: self.max_workers as u32,
+            home: Home::of_caller(),
+            sensors: Sensors::new(
+                self.sensing,
+                os::probe_works(),
+                os::try_abilities(HIGHPRI_NICE),
+            ),
             workers: (0..MAX_WORKERS).map(|_| OnceLock::new()).collect(),
             nr_records: AtomicU32::new(0),
             discarded: Spares::new(),
@@ -200,11 +323,14 @@ impl SystemBuilder {
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             timers: Timers::new(),
-            hogs: Hogs::new(),
+            hogs: Hogs::new(self.hogs),
+            reports: Mutex::new(Vec::new()),
+            reporting: AtomicBool::new(false),
             phase: AtomicU8::new(RUNNING),
             maker: Parker::new(),
             monitor: Parker::new(),
             monitor_armed: Armed::new(),
+            monitor_dozes: AtomicBool::new(false),
             threads: AtomicU32::new(0),
             stats: Stats::default(),
             said_nice: AtomicBool::new(false),

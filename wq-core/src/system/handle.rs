@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::CpuSet;
 use crate::block;
 use crate::current::Current;
 use crate::queue::builder::BuildError;
 use crate::queue::handle::{Queue, spawn_ref};
+use crate::sense::report::{Ability, SensorReport};
 use crate::stats::SystemStats;
 use crate::task::join::JoinHandle;
 use crate::topology::Topology;
@@ -338,7 +340,8 @@ impl System {
             handovers_monitor: s.by_monitor.get(),
             handovers_sibling: s.by_sibling.get(),
             handovers_producer: s.by_producer.get(),
-            cpu_intensive: s.by_hog.get(),
+            handovers_hog: s.by_hog.get(),
+            cpu_intensive: s.cpu_intensive.get(),
             handovers_forced: s.forced.get(),
             fruitless_looks: s.fruitless.get(),
             wasted_handovers: s.wasted.get(),
@@ -349,6 +352,33 @@ impl System {
             thread_creation_failures: s.creation_failures.get(),
             at_worker_bound: s.at_bound.get(),
             nice_refused: s.nice_refused.get(),
+        }
+    }
+
+    /// Which sensors work here, and what the machine lets the workers do. Some of it is known for
+    /// certain only when it has been used: a CPU gets its spotter with its first worker.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// println!("{}", system.sensors());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn sensors(&self) -> SensorReport {
+        let inner = &self.inner;
+        let cpus_whose_spotter = |what: fn(Ability) -> bool| {
+            let records = inner.cpus.iter();
+            let those = records.filter(|record| what(record.spotter_found.get()));
+            those.map(|record| record.cpu).collect::<CpuSet>()
+        };
+        let cpus: CpuSet = inner.cpus.iter().map(|record| record.cpu).collect();
+        SensorReport {
+            spotted: cpus_whose_spotter(Ability::works),
+            unspotted: cpus_whose_spotter(|found| matches!(found, Ability::Refused { .. })),
+            quota: inner.topology.quota(),
+            lanes: inner.topology.lanes(&cpus).min(inner.max_lanes).max(1),
+            cpus,
+            ..SensorReport::of(&inner.sensors)
         }
     }
 

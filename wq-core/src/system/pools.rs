@@ -92,7 +92,20 @@ impl SystemInner {
         }
         let id = pools.len() as u32;
         let family = family.unwrap_or(FAMILY_UNBOUND + id);
-        let pool = Arc::new(Pool::new(id, family, attrs, first, on.iter().copied()));
+        let pool = Pool::new(
+            id,
+            family,
+            attrs,
+            first,
+            on.iter().copied(),
+            self.max_workers,
+        );
+        let pool = if self.sensors.any() {
+            pool
+        } else {
+            pool.unwatched()
+        };
+        let pool = Arc::new(pool);
         for (slot, cpu) in on.iter().enumerate() {
             let places = &self.cpus[self.ordinal(*cpu)].pools;
             let free = places.iter().find(|place| place.get().is_none());

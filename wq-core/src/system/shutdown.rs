@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::queue::flush::WaitFor;
 use crate::queue::{CLOSED, EndKind, Ended, QueueRef};
 use crate::timer::Fire;
+use crate::worker::Worker;
 use crate::{block, os, registry, route, task};
 
 use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
@@ -50,6 +51,8 @@ pub struct ShutdownReport {
     pub timers: u64,
     /// Names of the threads left behind.
     pub detached_threads: Vec<String>,
+    /// Types of the futures and closures that those are inside, in the same order.
+    pub detached_types: Vec<&'static str>,
     /// The call came from inside an item, or another shutdown was under way: the figures are
     /// those of the moment.
     pub only_begun: bool,
@@ -122,13 +125,14 @@ impl SystemInner {
         let mut report = self.report();
         report.timers = timers;
         if report.detached > 0 {
-            report.detached_threads = self.busy_threads();
+            (report.detached_threads, report.detached_types) = self.busy_threads();
         }
         self.raise_phase(STOPPED);
         self.wake_everybody();
         self.wait_for_threads(report.detached_threads.len() as u32);
         self.dig();
         pins::wait_for_all();
+        self.write_reports();
         report
     }
 
@@ -169,6 +173,7 @@ impl SystemInner {
                     .for_each(|entry| route::start(q, None, entry));
             }
         }
+        self.drop_burners();
         registry::wake_all(self.id);
         for queue in &self.all_queues().0 {
             let mut left = queue.get().in_flight();
@@ -188,6 +193,17 @@ impl SystemInner {
             .any(|queue| queue.get().in_flight() > 0)
         {
             self.drop_stranded();
+        }
+    }
+
+    /// Has workers drop the burners that wait for their turn.
+    fn drop_burners(&self) {
+        let pools = self.lock_pools().clone();
+        for pool in &pools {
+            let mut waiting = pool.burners.take_all();
+            while let Some(entry) = waiting.pop_front() {
+                self.bring_anywhere(pool, entry);
+            }
         }
     }
 
@@ -227,13 +243,10 @@ impl SystemInner {
         report
     }
 
-    /// Names of the workers that are inside an item.
-    fn busy_threads(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for worker in self.records().filter(|w| w.is_in_item()) {
-            names.push(worker.name());
-        }
-        names
+    /// Names of the workers that are inside an item, and what that is.
+    fn busy_threads(&self) -> (Vec<String>, Vec<&'static str>) {
+        let busy = |worker: &Arc<Worker>| Some((worker.name(), worker.doing()?));
+        self.records().filter_map(busy).unzip()
     }
 
     /// Everybody looks at the phase.
@@ -241,6 +254,13 @@ impl SystemInner {
         self.records().for_each(|worker| worker.parker.unpark());
         for record in &self.cpus {
             record.spotter.unpark();
+            // On a CPU that others keep busy it would not get up for long, and a process does not
+            // end before its last thread has.
+            // Relaxed: at worst it is asked too early.
+            let tid = record.spotter_tid.load(Ordering::Relaxed);
+            if tid != 0 && os::leave_idle_class(tid).is_err() {
+                let _ = os::set_affinity(tid, self.topology.allowed());
+            }
         }
         self.maker.unpark();
         self.monitor.unpark();

@@ -23,7 +23,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
 
-use super::super::{MAX_PROBES, ProbeKind, ThreadState, Tid};
+use super::super::{MAX_PROBES, ProbeKind, Sight, ThreadState, Tid};
 use super::{block_all_signals, futex_wait, futex_wake, gettid, sched_yield};
 
 /// Room for the longest path, `/proc/self/task/-2147483648/syscall`, and its zero.
@@ -83,18 +83,21 @@ impl Source {
     }
 
     /// Reads an open file once and says what it means.
-    fn read(self, file: &OwnedFd) -> Result<ThreadState, Errno> {
+    fn read(self, file: &OwnedFd) -> Result<Sight, Errno> {
         let mut buffer = [0; LOOK_BYTES];
         let length = pread(file, &mut buffer, 0)?;
         let text = &buffer[..length.min(LOOK_BYTES)];
         Ok(match self {
-            Source::Syscall => parse_syscall(text),
-            Source::Stat => parse_stat(text),
+            Source::Syscall => Sight {
+                state: parse_syscall(text),
+                futex: parse_futex(text),
+            },
+            Source::Stat => parse_stat(text).into(),
         })
     }
 
     /// Opens, reads and closes.
-    fn look_once(self, tid: Tid) -> Result<ThreadState, Errno> {
+    fn look_once(self, tid: Tid) -> Result<Sight, Errno> {
         self.read(&self.open(tid)?)
     }
 }
@@ -108,6 +111,19 @@ fn parse_syscall(text: &[u8]) -> ThreadState {
         Some(b'-' | b'0'..=b'9') => ThreadState::Asleep,
         _ => ThreadState::Unknown,
     }
+}
+
+/// The address in "202 0x7f0123456789 ..", the wait for a futex; 0 for all else.
+fn parse_futex(text: &[u8]) -> usize {
+    let mut words = text.split(|&byte| byte == b' ');
+    let number = words.next().and_then(|word| std::str::from_utf8(word).ok());
+    if number.and_then(|word| word.parse().ok()) != Some(nix::libc::SYS_futex) {
+        return 0;
+    }
+    let address = words.next().and_then(|word| std::str::from_utf8(word).ok());
+    address
+        .and_then(|word| usize::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+        .unwrap_or(0)
 }
 
 /// The state letter behind the name. The name is in parentheses and may hold some itself, but
@@ -177,24 +193,22 @@ impl ThreadProbe {
 
     /// Looks at the thread: one `pread`. If the process has become non-dumpable since the file
     /// was opened, three more calls on `stat`.
-    pub(crate) fn look(&self) -> ThreadState {
-        match self.source.read(&self.file) {
-            Ok(state) => state,
-            Err(error) if wants_other_source(error) => Source::Stat
-                .look_once(self.tid)
-                .unwrap_or(ThreadState::Unknown),
-            Err(_) => ThreadState::Unknown,
-        }
+    pub(crate) fn look(&self) -> Sight {
+        let looked = match self.source.read(&self.file) {
+            Err(error) if wants_other_source(error) => Source::Stat.look_once(self.tid),
+            looked => looked,
+        };
+        looked.unwrap_or(ThreadState::Unknown.into())
     }
 
     /// Looks at a thread of this process once, without keeping a descriptor: about four times
     /// the price of [`look`](ThreadProbe::look), but there is no limit.
-    pub(crate) fn look_once(tid: Tid) -> ThreadState {
+    pub(crate) fn look_once(tid: Tid) -> Sight {
         let looked = match preferred_source().look_once(tid) {
             Err(error) if wants_other_source(error) => Source::Stat.look_once(tid),
             looked => looked,
         };
-        looked.unwrap_or(ThreadState::Unknown)
+        looked.unwrap_or(ThreadState::Unknown.into())
     }
 }
 
@@ -322,7 +336,7 @@ impl KnownThread {
         let deadline = Instant::now() + SELF_TEST_PATIENCE;
         loop {
             match source.look_once(self.tid) {
-                Ok(seen) if seen == state => return true,
+                Ok(seen) if seen.state == state => return true,
                 Ok(_) if Instant::now() < deadline => sched_yield(),
                 _ => return false,
             }

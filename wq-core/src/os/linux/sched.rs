@@ -100,11 +100,35 @@ pub(crate) fn enter_idle_class() -> io::Result<()> {
 ///
 /// `EPERM` if the thread is of the idle class and may not leave it.
 pub(crate) fn set_short_slice(ns: u64) -> io::Result<()> {
+    set_slice(0, ns, 0)
+}
+
+/// As [`set_short_slice`]; threads and children that the caller starts get the usual slice, and
+/// the nice value 0 if the caller's is below that.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn set_reset_on_fork_slice(ns: u64) -> io::Result<()> {
+    set_slice(0, ns, libc::SCHED_FLAG_RESET_ON_FORK as u64)
+}
+
+/// Takes a thread out of the idle class.
+///
+/// # Errors
+///
+/// `EPERM` without the right to do so, `ESRCH` if the thread is gone.
+pub(crate) fn leave_idle_class(tid: Tid) -> io::Result<()> {
+    set_slice(tid, 0, 0)
+}
+
+/// The call of those above; a slice of 0 is the usual one.
+fn set_slice(tid: Tid, ns: u64, flags: u64) -> io::Result<()> {
     let attr = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
-        sched_flags: 0,
-        sched_nice: i32::from(get_nice(0)?),
+        sched_flags: flags,
+        sched_nice: i32::from(get_nice(tid)?),
         sched_priority: 0,
         sched_runtime: ns,
         sched_deadline: 0,
@@ -112,7 +136,7 @@ pub(crate) fn set_short_slice(ns: u64) -> io::Result<()> {
     };
     // SAFETY: the kernel reads `attr.size` bytes at the second argument; that is the size of
     // `attr`, which lives across the call.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &raw const attr, 0) };
     check(result).map(drop)
 }
 
@@ -150,5 +174,24 @@ pub(super) mod tests {
         let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) };
         check(result).expect("own attributes can be read");
         attr.sched_runtime
+    }
+
+    /// Goal: who starts a thread does not hand its slice and raised priority on, if so asked.
+    #[test]
+    fn slice_and_raised_priority_end_at_a_fork() {
+        let of_child = || std::thread::spawn(|| (slice_of_caller(), get_nice(0)));
+        let usual = of_child().join().expect("it does not panic").0;
+        let parent = std::thread::spawn(move || {
+            let raised = set_nice(0, -5).is_ok();
+            set_reset_on_fork_slice(200_000).expect("own slice");
+            let (slice, nice) = of_child().join().expect("it does not panic");
+            (slice_of_caller(), slice, nice.expect("own nice"), raised)
+        });
+        let (own, childs, nice, raised) = parent.join().expect("it does not panic");
+        if own == 0 {
+            return eprintln!("SKIPPED: this kernel has no slices");
+        }
+        assert_eq!((own, childs), (200_000, usual));
+        assert!(nice == 0 || !raised, "nice {nice}");
     }
 }

@@ -83,7 +83,9 @@ fn thread_cpu_time_counts_the_other_threads_work() {
         let worked = || thread_cpu_time(tid).expect("the thread lives") - start;
         assert!(eventually(|| worked() > Duration::from_millis(2)));
         stop.store(true, Ordering::Relaxed);
-        assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
+        assert!(eventually(|| ThreadProbe::look_once(tid)
+            .state
+            .is_blocked()));
         let asleep = worked();
         assert_eq!(worked(), asleep);
         worker.thread().unpark();

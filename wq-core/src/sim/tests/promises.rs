@@ -222,10 +222,15 @@ fn t9_a_hog_loses_its_lane() {
         drop(queue.spawn_fn(burner(&sim.trace, "a", ms(30))));
         drop(queue.spawn_fn(burner(&sim.trace, "b", ms(1))));
         wait_until(sim, 110);
-        assert_eq!(sim.system.stats().cpu_intensive, 0);
+        let stats = || sim.system.stats();
+        assert_eq!((stats().cpu_intensive, stats().handovers_hog), (0, 0));
+        assert!(sim.system.cpu_hogs().is_empty());
         wait_until(sim, 122);
-        assert_eq!(sim.system.stats().cpu_intensive, 1);
+        assert_eq!((stats().cpu_intensive, stats().handovers_hog), (1, 1));
         queue.flush().wait().expect("all end");
+        let hogs = sim.system.cpu_hogs();
+        assert_eq!((hogs.len(), hogs[0].times), (1, 1), "{hogs:?}");
+        assert!(hogs[0].name.contains("burner"), "{hogs:?}");
         assert_eq!(sim.trace.rows(), ["a r100 e130", "b r130 e131"]);
     });
 }

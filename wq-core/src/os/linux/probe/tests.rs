@@ -35,13 +35,15 @@ fn usable_sources() -> Vec<Source> {
 fn assert_seen_blocked(tid: Tid) {
     for source in usable_sources() {
         assert!(
-            eventually(|| source.look_once(tid) == Ok(source.sleeping())),
+            eventually(|| source.look_once(tid).map(|s| s.state) == Ok(source.sleeping())),
             "{source:?}"
         );
     }
-    assert!(eventually(|| ThreadProbe::look_once(tid).is_blocked()));
+    assert!(eventually(|| ThreadProbe::look_once(tid)
+        .state
+        .is_blocked()));
     if let Ok(probe) = ThreadProbe::open(tid) {
-        assert!(eventually(|| probe.look().is_blocked()));
+        assert!(eventually(|| probe.look().state.is_blocked()));
     }
 }
 
@@ -59,6 +61,20 @@ fn state_files_are_parsed() {
     ];
     for (text, state) in syscall {
         assert_eq!(parse_syscall(text.as_bytes()), state, "{text:?}");
+    }
+    assert_eq!(
+        parse_futex(b"202 0x7ffd 0x80 0x0 0x0 0x0 0x0 0x7ffd 0x7f\n"),
+        0x7ffd
+    );
+    for text in [
+        "running\n",
+        "0 0x3 0x7ffd\n",
+        "-1 0x7ffd 0x7f\n",
+        "202",
+        "202 7ffd",
+        "",
+    ] {
+        assert_eq!(parse_futex(text.as_bytes()), 0, "{text:?}");
     }
     let stat = [
         ("12 (wq/1:3) R 1 12 12 0", Running),
@@ -139,7 +155,7 @@ fn spinning_thread_is_never_called_blocked() {
             for _ in 0..1_000 {
                 assert_eq!(
                     source.look_once(tid),
-                    Ok(ThreadState::Running),
+                    Ok(ThreadState::Running.into()),
                     "{source:?}"
                 );
             }
@@ -154,7 +170,7 @@ fn probe_of_a_gone_thread_is_unknown() {
     let mut kept = None;
     with_thread(|| {}, |tid| kept = ThreadProbe::open(tid).ok(), || {});
     if let Some(probe) = kept {
-        assert!(eventually(|| probe.look() == ThreadState::Unknown));
+        assert!(eventually(|| probe.look().state == ThreadState::Unknown));
     }
 }
 
@@ -172,7 +188,7 @@ fn probes_are_bounded() {
     };
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     assert_ne!(
-        ThreadProbe::look_once(gettid()),
+        ThreadProbe::look_once(gettid()).state,
         ThreadState::Unknown,
         "single looks are not bounded"
     );
