@@ -483,8 +483,8 @@ impl SystemInner {
         let Some(held) = revoked.hold() else {
             return false;
         };
-        let taken = lane.rob(&held);
         hook::inside(Point::Give);
+        let taken = lane.rob(&held);
         held.give_back();
         // Relaxed: a hint for those who choose a lane.
         lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
