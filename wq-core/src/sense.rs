@@ -383,7 +383,7 @@ impl SystemInner {
     /// one who wakes it is about to sleep.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
         if pool.floats() && pool.others_run(pool.slot_of(lane)) {
-            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus);
+            worker.place(self.cpu_mask(lane.cpu), &pool.mask);
         }
     }
 
@@ -506,7 +506,7 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
 fn grace_ns(pool: &Pool, lane: &Lane, sight: Sight) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    let lanes = pool.lanes().len();
+    let lanes = pool.in_use();
     if sight.futex != 0
         && pool
             .convoys

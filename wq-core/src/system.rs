@@ -9,6 +9,7 @@ pub(crate) mod builder;
 pub(crate) mod grave;
 mod handle;
 mod hogs;
+pub(crate) mod limits;
 pub(crate) mod pins;
 pub(crate) mod pools;
 mod report;
@@ -37,6 +38,8 @@ use crate::timer::Timers;
 use crate::topology::Topology;
 use crate::worker::Worker;
 use crate::{CpuSet, os};
+
+use limits::Limits;
 
 pub use handle::{DefaultSystemError, EnterGuard, System};
 
@@ -91,6 +94,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
+    /// What the machine grants now.
+    pub(crate) limits: Limits,
     /// The settings of the thread that made it.
     pub(crate) home: Home,
     /// Who looks, and what the machine allows.

@@ -4,11 +4,12 @@
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crossbeam_utils::CachePadded;
 
 use crate::kind::{Doing, Kind};
+use crate::pool::{Pool, SharedMask};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
@@ -58,6 +59,8 @@ pub(crate) struct Worker {
     waits_on: AtomicUsize,
     /// The name of its thread.
     name: Mutex<String>,
+    /// The pool of its thread.
+    pool: Mutex<Weak<Pool>>,
 }
 
 /// What a worker writes for each item, and others read.
@@ -96,6 +99,7 @@ impl Worker {
             stood_still_ns: AtomicU64::new(0),
             waits_on: AtomicUsize::new(0),
             name: Mutex::new(String::new()),
+            pool: Mutex::new(Weak::new()),
         }
     }
 
@@ -118,7 +122,7 @@ impl Worker {
 
     /// Has the sleeping worker start on the CPU of `narrow`: it widens its mask as its first act.
     /// A worker that is awake, or wakes up meanwhile, keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) {
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &SharedMask) {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
         let Some(tid) = self.tid().filter(|_| asleep()) else {
@@ -132,8 +136,22 @@ impl Worker {
         fence(Ordering::SeqCst);
         if !asleep() {
             // It may run user code already.
-            let _ = os::set_affinity(tid, wide);
+            let _ = os::set_affinity(tid, &wide.load());
         }
+    }
+
+    /// The pool's mask has changed: gives it to the thread, if there is one.
+    pub(crate) fn set_mask_anew(&self) {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((tid, pool)) = self.tid().zip(pool.upgrade()) {
+            // A refusal leaves it where the kernel has put it.
+            let _ = os::set_affinity(tid, &pool.mask.load());
+        }
+    }
+
+    /// The pool that the thread is to be of, from now on.
+    pub(crate) fn set_pool(&self, pool: &Arc<Pool>) {
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(pool);
     }
 
     /// Its lane is about to be taken from it, because it sleeps or because its item does not end,
