@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::current::Current;
+use crate::hook::{self, Point};
 use crate::os;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
@@ -97,6 +98,10 @@ impl Blocking {
                 current.worker.set_in_block(true);
                 if !current.lane_is_free.get() {
                     free_lane(current);
+                } else if current.worker.end_turn() {
+                    // It does not burn meanwhile.
+                    let next = current.pool.burners.pass_on();
+                    current.system.start_burner(&current.pool, next);
                 }
             }
         });
@@ -127,6 +132,7 @@ pub(crate) fn free_lane(current: &Current) {
     let Some((lane, holder)) = current.holding() else {
         return;
     };
+    hook::at(Point::Block);
     if lane.owner.announce_blocking(holder.token) && lane.has_work() {
         let seen = lane.view();
         if seen.is_blocking() && seen.worker() == current.worker.id {
@@ -140,6 +146,7 @@ pub(crate) fn free_lane(current: &Current) {
 /// The calling worker wants its lane back, if nobody has it.
 pub(crate) fn keep_lane(current: &Current) {
     if let Some((lane, holder)) = current.holding() {
+        hook::at(Point::Unblock);
         lane.owner.end_blocking(holder.token);
     }
 }

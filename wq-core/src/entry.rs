@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use async_task::Runnable;
 
+use crate::hogs::memory::Known;
 use crate::proto::abort::AbortWord;
 use crate::proto::counts::Colour;
 use crate::proto::inbox::Node;
@@ -33,6 +34,8 @@ const HOG_ONE: u8 = 0x10;
 const GOES_ON: u32 = 1 << 31;
 /// In `stretch`: the item was marked CPU intensive since it last suspended.
 const MARKED: u32 = 1 << 30;
+/// In `stretch`: the item has a turn to burn, and is on its way to a worker.
+const TURN: u32 = 1 << 29;
 /// In `stretch`: CPU time since it last suspended, as far as known, us.
 const BURNT_US: u32 = (1 << 24) - 1;
 
@@ -74,13 +77,17 @@ const _: fn() = || {
 impl Meta {
     /// Metadata of an item for `queue` that will first run on lane `lane`, of a kind that is known
     /// to burn CPU or not.
-    pub(crate) fn new(queue: QueueRef, lane: u16, burns: bool) -> Meta {
+    pub(crate) fn new(queue: QueueRef, lane: u16, known: Known) -> Meta {
         Meta {
             link: AtomicPtr::new(std::ptr::null_mut()),
             queue,
             abort: AbortWord::new(),
             colour: AtomicU8::new(0),
-            flags: AtomicU8::new(if burns { HOG_ONE } else { 0 }),
+            flags: AtomicU8::new(match known {
+                Known::No => 0,
+                Known::Sometimes => HOG_ONE,
+                Known::Always => HOG,
+            }),
             lane: AtomicU16::new(lane),
             stretch: AtomicU32::new(0),
         }
@@ -125,6 +132,28 @@ impl Meta {
     #[inline(always)]
     pub(crate) fn burns(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & HOG != 0
+    }
+
+    /// Whether the item's last poll burnt, or (not polled yet) all that are known of its kind did.
+    pub(crate) fn surely_burns(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & HOG == HOG
+    }
+
+    /// Gives the item a turn to burn. Whoever holds the entry.
+    pub(crate) fn set_turn(&self) {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        self.stretch.store(stretch | TURN, Ordering::Relaxed);
+    }
+
+    /// Takes the item's turn from it, for the worker that is to poll it. True: it had one.
+    #[inline]
+    pub(crate) fn take_turn(&self) -> bool {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        if stretch & TURN == 0 {
+            return false;
+        }
+        self.stretch.store(stretch & !TURN, Ordering::Relaxed);
+        true
     }
 
     /// The item's poll ended, and it is awake already; `marked`: that poll was marked.

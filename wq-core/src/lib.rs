@@ -42,6 +42,8 @@ mod sync;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
+mod burners;
+#[cfg(not(loom))]
 mod cpuset;
 #[cfg(not(loom))]
 mod current;
@@ -54,6 +56,8 @@ mod entry;
 mod hogs;
 #[cfg(not(loom))]
 mod home;
+#[cfg(not(loom))]
+mod hook;
 #[cfg(not(loom))]
 mod kind;
 #[cfg(not(loom))]

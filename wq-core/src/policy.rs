@@ -5,11 +5,13 @@
 //! kernel's names and meaning (`kernel/workqueue.c`), per lane instead of per pool: a lane is the
 //! right to run one item at a time, so its `nr_running` is 0 or 1, plus returning workers.
 
+mod growth;
 mod order;
 mod pace;
 mod share;
 mod standstill;
 
+pub(crate) use growth::{Demand, HARD_CAP_FACTOR, Ramp, Room, room};
 pub(crate) use order::{ServiceOrder, Source, Waiting};
 pub(crate) use pace::{Activity, Company, Pace};
 pub(crate) use share::{LaneClock, Sample, Share};

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use crossbeam_utils::CachePadded;
 
 use crate::CpuSet;
+use crate::burners::Burners;
 use crate::cpuset::WORDS;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
 use crate::sense::convoy::Convoys;
 
-/// Most threads of one pool: a System whose tasks all block should end as a report, not as a
-/// machine without memory.
+/// Threads of one pool, if nobody says otherwise: a System whose tasks all block should end as a
+/// report, not as a machine without memory.
 pub(crate) const MAX_POOL_WORKERS: u32 = 512;
 
 /// Nice value of high priority pools (tried; needs a right).
@@ -62,8 +63,15 @@ pub(crate) struct Pool {
     pub(crate) managing: AtomicBool,
     /// Lanes that nobody runs (vacant, or the owner sleeps), a bit each; a hint.
     unused: Box<[CachePadded<AtomicU64>]>,
+    /// Workers that came back from an item whose lane another one has; a statistic, and what the
+    /// thread maker tells progress by.
+    pub(crate) returns: AtomicU32,
+    /// Threads that it has without hesitation; see `policy::room`.
+    pub(crate) bound: u32,
     /// Numbers the workers for their names.
     pub(crate) next_serial: AtomicU32,
+    /// Who of the known burners may burn.
+    pub(crate) burners: Burners,
 }
 
 impl Pool {
@@ -74,6 +82,7 @@ impl Pool {
         attrs: PoolAttrs,
         first: usize,
         cpus: impl Iterator<Item = usize>,
+        bound: u32,
     ) -> Pool {
         let percpu = attrs.percpu;
         let mask = SharedMask::new(&attrs.cpus);
@@ -100,6 +109,9 @@ impl Pool {
                 .map(|word| all_unused(nr_lanes - word * 64))
                 .collect(),
             next_serial: AtomicU32::new(0),
+            returns: AtomicU32::new(0),
+            bound,
+            burners: Burners::new(nr_lanes),
         }
     }
 
@@ -159,7 +171,8 @@ impl Pool {
         self.unused[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 
-    /// A lane in use other than `not` that nobody runs, as far as the hints tell.
+    /// A lane in use other than `not` (which need not exist) that nobody runs, as far as the hints
+    /// tell.
     #[inline]
     pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
         let in_use = self.in_use();

@@ -94,6 +94,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_lanes: usize,
     /// How long a surplus worker stays.
     pub(crate) keep_alive: Duration,
+    /// Threads of one pool, without hesitation.
+    pub(crate) max_workers: u32,
     /// What the machine grants now.
     pub(crate) limits: Limits,
     /// The settings of the thread that made it.
@@ -132,6 +134,8 @@ pub(crate) struct SystemInner {
     pub(crate) monitor: Parker,
     /// Whether the monitor is awake.
     pub(crate) monitor_armed: Armed,
+    /// The monitor sleeps for longer than it should once work waits behind a running item.
+    pub(crate) monitor_dozes: AtomicBool,
     /// Threads that live, service threads included.
     pub(crate) threads: AtomicU32,
     /// Rare events.
@@ -305,6 +309,16 @@ impl SystemInner {
     /// A lane went to work: wakes the monitor if it sleeps deeply.
     pub(crate) fn poke_monitor(&self) {
         if self.monitor_armed.arm() {
+            self.monitor.unpark();
+        }
+    }
+
+    /// Work waits behind a running item: has the monitor look within its shortest pause.
+    pub(crate) fn hurry_monitor(&self) {
+        // Relaxed: a hint; what is missed waits for the end of a longer pause.
+        if self.monitor_dozes.load(Ordering::Relaxed)
+            && self.monitor_dozes.swap(false, Ordering::Relaxed)
+        {
             self.monitor.unpark();
         }
     }

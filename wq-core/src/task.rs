@@ -19,6 +19,7 @@ use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
 
 use crate::current::Current;
 use crate::entry::{Entry, Meta};
+use crate::hogs::memory::Known;
 use crate::kind::Kind;
 use crate::queue::{EndKind, QueueRef};
 use crate::{registry, route};
@@ -252,9 +253,9 @@ where
     build_item(item::<F, F>(future), Meta::new(queue, home as u16, burns))
 }
 
-/// Whether items of this kind burnt CPU lately.
+/// What is known of items of this kind.
 #[inline]
-fn knows_burner(queue: QueueRef, kind: &Kind) -> bool {
+fn knows_burner(queue: QueueRef, kind: &Kind) -> Known {
     queue.get().system.get().hogs.memory.knows(kind)
 }
 

@@ -13,6 +13,20 @@ use crate::kind::{Kind, KindNumber};
 const SLOTS: usize = 128;
 /// Polls in a row without burning after which a type is forgotten.
 const CREDIT: u64 = 4;
+/// Credit of a type whose last polls all burnt: as many as it has more than [`CREDIT`], and one.
+const FULL_CREDIT: u64 = 7;
+
+/// What is known of a kind of items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Known {
+    /// Nothing bad.
+    No,
+    /// Some burnt lately.
+    Sometimes,
+    /// The last four that were looked at all burnt. One that does not, and this is over: items that
+    /// share a type with burners must not wait with them.
+    Always,
+}
 /// Where a slot's word holds the polls that are left.
 const CREDIT_MASK: u64 = KindNumber::FREE_BITS;
 
@@ -41,12 +55,22 @@ impl Memory {
 
     /// Whether items of this kind burnt CPU lately.
     #[inline]
-    pub(crate) fn knows(&self, kind: &Kind) -> bool {
+    pub(crate) fn knows(&self, kind: &Kind) -> Known {
         if self.known.load(Ordering::Relaxed) == 0 {
-            return false;
+            return Known::No;
         }
-        let kind = kind.number();
-        self.slot(kind).load(Ordering::Relaxed) & !CREDIT_MASK == kind.bits()
+        self.recall(kind.number())
+    }
+
+    /// See [`Memory::knows`].
+    #[cold]
+    fn recall(&self, kind: KindNumber) -> Known {
+        let word = self.slot(kind).load(Ordering::Relaxed);
+        match word & CREDIT_MASK {
+            _ if word & !CREDIT_MASK != kind.bits() => Known::No,
+            FULL_CREDIT => Known::Always,
+            _ => Known::Sometimes,
+        }
     }
 
     /// A poll of an item of this kind has burnt, or (of a kind that is taken for one) has not.
@@ -55,11 +79,13 @@ impl Memory {
         let kind = kind.number();
         let slot = self.slot(kind);
         let word = slot.load(Ordering::Relaxed);
-        let next = match word & CREDIT_MASK {
-            _ if burnt => kind.bits() | CREDIT,
-            _ if word & !CREDIT_MASK != kind.bits() => return,
-            0 | 1 => 0,
-            _ => word - 1,
+        let credit = word & CREDIT_MASK;
+        let next = match word & !CREDIT_MASK == kind.bits() {
+            true if burnt => kind.bits() | (credit + 1).clamp(CREDIT, FULL_CREDIT),
+            false if burnt => kind.bits() | CREDIT,
+            false => return,
+            true if credit <= 1 => 0,
+            true => kind.bits() | (credit.min(CREDIT) - 1),
         };
         let changed = slot.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed);
         match (changed.is_ok(), word == 0, next == 0) {
@@ -81,16 +107,36 @@ mod tests {
         struct Other;
         let hogs = Memory::new();
         let (burner, other) = (Kind::of::<Burner>(), Kind::of::<Other>());
-        assert!(!hogs.knows(burner));
+        assert_eq!(hogs.knows(burner), Known::No);
         hogs.note(burner, true);
-        assert!(hogs.knows(burner));
-        assert!(!hogs.knows(other));
+        assert_eq!(hogs.knows(burner), Known::Sometimes);
+        assert_eq!(hogs.knows(other), Known::No);
         for _ in 0..CREDIT {
-            assert!(hogs.knows(burner));
+            assert_eq!(hogs.knows(burner), Known::Sometimes);
             hogs.note(other, false);
             hogs.note(burner, false);
         }
-        assert!(!hogs.knows(burner));
+        assert_eq!(hogs.knows(burner), Known::No);
         assert_eq!(hogs.known.load(Ordering::Relaxed), 0);
+    }
+
+    /// Goal: a kind is taken for one that always burns after four burns, until one does not.
+    #[test]
+    fn who_shares_a_type_does_not_wait_with_burners() {
+        struct Mixed;
+        let (hogs, mixed) = (Memory::new(), Kind::of::<Mixed>());
+        for n in 1..10 {
+            hogs.note(mixed, true);
+            let known = if n < 4 {
+                Known::Sometimes
+            } else {
+                Known::Always
+            };
+            assert_eq!(hogs.knows(mixed), known, "after {n}");
+        }
+        hogs.note(mixed, false);
+        assert_eq!(hogs.knows(mixed), Known::Sometimes);
+        hogs.note(mixed, true);
+        assert_eq!(hogs.knows(mixed), Known::Sometimes);
     }
 }

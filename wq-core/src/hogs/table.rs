@@ -108,8 +108,8 @@ impl Table {
     }
 }
 
-/// Whether the `times`th mark of a kind is reported, if the first report is due at the `first`th: 4,
-/// 5, 7, 11, 19, .. for 4. 0: never.
+/// Whether the `times`th mark of a kind is reported, if the first report is due at the `first`th:
+/// 4, 5, 7, 11, 19, .. for 4. 0: never.
 pub(crate) fn is_report_due(times: u64, first: u64) -> bool {
     first != 0 && times >= first && (times - first + 1).is_power_of_two()
 }

@@ -4,13 +4,16 @@
 //! lane that stands still and one in reserve. Refused by the machine, it backs off and
 //! tries again until the need is gone; items with a lane go on meanwhile.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lane::Lane;
-use crate::pool::{MAX_POOL_WORKERS, Pool};
+use crate::policy::{Demand, Ramp, Room};
+use crate::pool::Pool;
+use crate::proto::owner::WorkerId;
 use crate::run;
 use crate::sense::Sensor;
 use crate::system::{CpuRecord, SystemInner};
@@ -40,8 +43,9 @@ enum Round {
 
 /// The body of the thread.
 pub(super) fn run(system: &Arc<SystemInner>) {
+    let mut memory = Memory::new();
     while !system.is_stopped() {
-        let pause = match round(system) {
+        let pause = match round(system, &mut memory) {
             Round::Done => None,
             Round::Graves => Some(GRAVE_RETRY),
             Round::AtBound => Some(AT_BOUND),
@@ -52,13 +56,17 @@ pub(super) fn run(system: &Arc<SystemInner>) {
 }
 
 /// Serves every pool that asked, and frees queues.
-fn round(system: &Arc<SystemInner>) -> Round {
+fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Round {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut worst = Round::Done;
     for pool in &pools {
         // Acquire: pairs with the swap of the one who asked, by way of the wake-up.
         if pool.managing.load(Ordering::Acquire) {
-            worst = worst.max(serve(system, pool));
+            worst = worst.max(serve(
+                system,
+                pool,
+                memory.entry(pool.id).or_insert_with(Growth::new),
+            ));
         }
     }
     system.shutdown_if_asked();
@@ -72,21 +80,107 @@ fn round(system: &Arc<SystemInner>) -> Round {
     }
 }
 
-/// Makes the workers that a pool needs: one for each lane that stands still, and a reserve of one.
-fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
+/// What the maker remembers of the pools, by number.
+type Memory = HashMap<u32, Growth>;
+
+/// What it remembers of one.
+#[derive(Debug)]
+struct Growth {
+    ramp: Ramp,
+    /// The pool's returns at the request before.
+    returns: u32,
+    /// Since when nothing ended and nothing was added, ns; `None`: the pool is below its bound.
+    still_since_ns: Option<u64>,
+    /// The pool's returns by then, and what its lanes' owners had ended.
+    still: (u32, Vec<(WorkerId, u64)>),
+}
+
+impl Growth {
+    /// Of a pool that asks for the first time.
+    fn new() -> Growth {
+        Growth {
+            ramp: Ramp::new(),
+            returns: 0,
+            still_since_ns: None,
+            still: (0, Vec::new()),
+        }
+    }
+
+    /// How many workers are to be idle or coming, by a new request.
+    fn needed(&mut self, pool: &Pool) -> u32 {
+        let stalled = |lane: &&Lane| {
+            let view = lane.view();
+            // A parked owner has been woken, or will be.
+            lane.has_work() && !view.is_running() && !view.is_parked()
+        };
+        // Relaxed: a statistic.
+        let returns = pool.returns.load(Ordering::Relaxed);
+        let demand = Demand {
+            stalled: pool.lanes().iter().filter(stalled).count() as u32,
+            waiting: pool.lanes().iter().map(|lane| lane.waiting() as u32).sum(),
+            came_back: returns != self.returns,
+        };
+        self.returns = returns;
+        self.ramp = self.ramp.next(demand);
+        self.ramp.needed(demand)
+    }
+
+    /// Looks at a pool that is at its bound: whether nothing has ended for [`AT_BOUND`].
+    fn stands_still(&mut self, system: &SystemInner, pool: &Pool) -> bool {
+        let ended = |lane: &Lane| match lane.view().worker() {
+            0 => (0, 0),
+            id => {
+                let worker = system.worker(id);
+                (
+                    id,
+                    worker
+                        .starts()
+                        .saturating_sub(u64::from(worker.is_in_item())),
+                )
+            }
+        };
+        // Relaxed: a statistic.
+        let returns = pool.returns.load(Ordering::Relaxed);
+        let now: Vec<_> = pool.lanes().iter().map(ended).collect();
+        // A lane with a new owner says nothing: that one was added, or has been told by `returns`.
+        let moved =
+            |(was, is): (&(WorkerId, u64), &(WorkerId, u64))| was.0 == is.0 && was.1 != is.1;
+        let moves = returns != self.still.0 || self.still.1.iter().zip(&now).any(moved);
+        self.still = (returns, now);
+        let now_ns = os::monotonic_ns();
+        let since = *self.still_since_ns.get_or_insert(now_ns);
+        if moves {
+            self.still_since_ns = Some(now_ns);
+        }
+        !moves && u128::from(now_ns.saturating_sub(since)) >= AT_BOUND.as_nanos()
+    }
+
+    /// Whether the pool may have one worker more.
+    fn room(&mut self, system: &SystemInner, pool: &Pool) -> Room {
+        // Relaxed: this thread alone raises it.
+        let workers = pool.nr_workers.load(Ordering::Relaxed);
+        if workers < pool.bound {
+            self.still_since_ns = None;
+            return policy::room(workers, pool.bound, false);
+        }
+        let room = policy::room(workers, pool.bound, self.stands_still(system, pool));
+        if room == Room::OneMore {
+            self.still_since_ns = Some(os::monotonic_ns());
+        }
+        room
+    }
+}
+
+/// Makes the workers that a pool needs: see [`Ramp::needed`].
+fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
-    let stalled = |lane: &&Lane| {
-        let view = lane.view();
-        // A parked owner has been woken, or will be.
-        lane.has_work() && !view.is_running() && !view.is_parked()
-    };
-    let needed = pool.lanes().iter().filter(stalled).count() as u32 + 1;
+    let needed = growth.needed(pool);
     // Relaxed: policy counts; this thread alone raises `nr_workers`.
     let coming = || pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
     let mut made = 0;
     while coming() < needed && made < needed {
-        let round = make_one(system, pool);
+        let round = make_one(system, pool, growth);
         if round != Round::Done {
             if policy::need_to_create_worker(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
@@ -114,9 +208,8 @@ fn look_at_lanes(system: &SystemInner, pool: &Pool) {
 }
 
 /// Makes one worker.
-fn make_one(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
-    // Relaxed: this thread alone raises it.
-    if pool.nr_workers.load(Ordering::Relaxed) >= MAX_POOL_WORKERS {
+fn make_one(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
+    if growth.room(system, pool) == Room::Full {
         system.stats.at_bound.raise();
         return Round::AtBound;
     }

@@ -63,7 +63,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
-        system.monitor.park(Some(pace.pause));
+        doze(system, pace);
         let company = system.company();
         let now = os::monotonic_ns();
         let passed = Duration::from_nanos(now.saturating_sub(last));
@@ -94,6 +94,15 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     }
 }
 
+/// The pause between two rounds. A long one is cut short when work begins to wait.
+fn doze(system: &SystemInner, pace: Pace) {
+    // Relaxed: a hint; see `hurry_monitor`.
+    let set = |dozes| system.monitor_dozes.store(dozes, Ordering::Relaxed);
+    set(pace.is_long());
+    system.monitor.park(Some(pace.pause));
+    set(false);
+}
+
 /// Looks at all lanes, and at all workers.
 fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
@@ -101,6 +110,10 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
+        }
+        if pool.burners.has_waiting() {
+            look_at_burners(system, pool);
+            activity = activity.max(Activity::Waiting);
         }
     }
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
@@ -112,6 +125,20 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
 /// The worker, if its use of CPU time is anybody's concern.
 fn judged<'a>(system: &SystemInner, worker: &'a Worker) -> Option<&'a Worker> {
     system.sensors.any().then_some(worker)
+}
+
+/// Known burners wait for a turn: takes it from who sleeps instead of burning, without having said
+/// so, and gives one more if nothing moves.
+fn look_at_burners(system: &Arc<SystemInner>, pool: &Pool) {
+    for worker in system.records().filter(|w| w.has_turn(pool.id)) {
+        let starts = worker.starts();
+        let sleeps = system.look(worker).state.is_blocked();
+        // A wrong guess is one burner more for a while.
+        if sleeps && worker.starts() == starts && worker.end_turn() {
+            system.start_burner(pool, pool.burners.pass_on());
+        }
+    }
+    system.start_burner(pool, pool.burners.unstick());
 }
 
 /// Looks at one lane.
@@ -197,7 +224,7 @@ fn judge(
         look @ (Look::Running | Look::Unseen) => {
             judge_hog(system, pool, lane, seen, look == Look::Running)
         }
-        Look::Fine | Look::Blocked => Some(seen),
+        Look::Fine | Look::Blocked | Look::Refused => Some(seen),
     }
 }
 
@@ -260,17 +287,21 @@ fn judge_hog(
         can_see,
         grace: grace_ns.map(Duration::from_nanos),
     };
-    let sensor = match policy::fault(standing) {
+    // 0 where that is not known.
+    let first_ns = seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64);
+    let fault = policy::fault(standing);
+    if fault == Some(Fault::Burns) {
+        // Whether it loses its lane or what waits behind it.
+        worker.note_standing_still(seen.starts, first_ns);
+    }
+    let sensor = match fault {
         None => return Some(seen),
         Some(Fault::Sleeps) => Sensor::Monitor,
         Some(Fault::Burns) if system.relieve(pool, lane, seen.view) => {
             system.stats.relieved.raise();
             return Some(seen);
         }
-        Some(Fault::Burns) => {
-            // 0 where that is not known.
-            Sensor::Hog(seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64))
-        }
+        Some(Fault::Burns) => Sensor::Hog(first_ns),
     };
     (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::hogs::Hogs;
 use crate::hogs::knobs::HogSettings;
 use crate::home::Home;
+use crate::policy::HARD_CAP_FACTOR;
 use crate::pool::HIGHPRI_NICE;
+use crate::pool::MAX_POOL_WORKERS;
 use crate::proto::arm::Armed;
 use crate::proto::asym;
 use crate::proto::park::Parker;
@@ -33,6 +35,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Makers of wake-ups are preempted for a few milliseconds on a busy machine, seldom for more.
 const PATIENCE_NS: u64 = 20_000_000;
 
+/// Largest bound of a pool: with [`HARD_CAP_FACTOR`] it is all the records that a System has.
+const MOST_MAX_WORKERS: usize = MAX_WORKERS / HARD_CAP_FACTOR as usize;
+
 /// Longest tag: thread names have 15 bytes, and must say pool and number too.
 const MAX_TAG: usize = 5;
 
@@ -51,6 +56,7 @@ pub struct SystemBuilder {
     cpus: Option<String>,
     workers: Option<usize>,
     keep_alive: Duration,
+    max_workers: usize,
     sensing: Sensing,
     /// What counts as burning CPU.
     hogs: HogSettings,
@@ -66,6 +72,7 @@ impl SystemBuilder {
             cpus: None,
             workers: None,
             keep_alive: KEEP_ALIVE,
+            max_workers: MAX_POOL_WORKERS as usize,
             sensing: Sensing::Auto,
             hogs: HogSettings::default(),
             topology: None,
@@ -133,6 +140,27 @@ impl SystemBuilder {
     #[doc(alias = "IDLE_WORKER_TIMEOUT")]
     pub fn keep_alive(mut self, time: Duration) -> SystemBuilder {
         self.keep_alive = time;
+        self
+    }
+
+    /// How many threads each pool makes without hesitation when its items block; default 512, at
+    /// most 2048. A pool that has so many, and in which nothing ends for 100 ms, gets one more
+    /// each 100 ms, up to twice the number.
+    ///
+    /// A pool needs more threads than it has lanes (see [`SystemBuilder::workers`]) to go on
+    /// while items block.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().max_workers(64).build()?;
+    /// let error = wq_core::System::builder().max_workers(0).build().unwrap_err();
+    /// assert_eq!(error.fields().collect::<Vec<_>>(), ["max_workers"]);
+    /// # drop(system);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "max_blocking_threads")]
+    pub fn max_workers(mut self, threads: usize) -> SystemBuilder {
+        self.max_workers = threads;
         self
     }
 
@@ -228,6 +256,12 @@ impl SystemBuilder {
         if self.workers == Some(0) {
             complaints.add("workers", "0 lanes run nothing; take 1 or more");
         }
+        if !(1..=MOST_MAX_WORKERS).contains(&self.max_workers) {
+            complaints.add(
+                "max_workers",
+                format!("{} threads; take 1 to {MOST_MAX_WORKERS}", self.max_workers),
+            );
+        }
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
         asym::init();
@@ -276,6 +310,7 @@ impl SystemBuilder {
             limits: Limits::new(&topology, follow),
             topology,
             keep_alive: self.keep_alive,
+            max_workers: self.max_workers as u32,
             home: Home::of_caller(),
             sensors: Sensors::new(
                 self.sensing,
@@ -298,6 +333,7 @@ impl SystemBuilder {
             maker: Parker::new(),
             monitor: Parker::new(),
             monitor_armed: Armed::new(),
+            monitor_dozes: AtomicBool::new(false),
             threads: AtomicU32::new(0),
             stats: Stats::default(),
             said_nice: AtomicBool::new(false),

@@ -92,7 +92,14 @@ impl SystemInner {
         }
         let id = pools.len() as u32;
         let family = family.unwrap_or(FAMILY_UNBOUND + id);
-        let pool = Pool::new(id, family, attrs, first, on.iter().copied());
+        let pool = Pool::new(
+            id,
+            family,
+            attrs,
+            first,
+            on.iter().copied(),
+            self.max_workers,
+        );
         let pool = if self.sensors.any() {
             pool
         } else {

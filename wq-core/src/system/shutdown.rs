@@ -173,6 +173,7 @@ impl SystemInner {
                     .for_each(|entry| route::start(q, None, entry));
             }
         }
+        self.drop_burners();
         registry::wake_all(self.id);
         for queue in &self.all_queues().0 {
             let mut left = queue.get().in_flight();
@@ -192,6 +193,17 @@ impl SystemInner {
             .any(|queue| queue.get().in_flight() > 0)
         {
             self.drop_stranded();
+        }
+    }
+
+    /// Has workers drop the burners that wait for their turn.
+    fn drop_burners(&self) {
+        let pools = self.lock_pools().clone();
+        for pool in &pools {
+            let mut waiting = pool.burners.take_all();
+            while let Some(entry) = waiting.pop_front() {
+                self.bring_anywhere(pool, entry);
+            }
         }
     }
 
