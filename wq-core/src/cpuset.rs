@@ -17,7 +17,7 @@ use std::str::FromStr;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// Words of the bitmap.
-const WORDS: usize = CpuSet::MAX_CPUS / WORD_BITS;
+pub(crate) const WORDS: usize = CpuSet::MAX_CPUS / WORD_BITS;
 
 /// A set of CPU numbers from 0 to 1023.
 ///
@@ -52,6 +52,16 @@ impl CpuSet {
     /// ```
     pub const fn new() -> CpuSet {
         CpuSet { words: [0; WORDS] }
+    }
+
+    /// The set as words, 64 CPUs in each.
+    pub(crate) fn words(&self) -> &[u64; WORDS] {
+        &self.words
+    }
+
+    /// The set of these words.
+    pub(crate) fn from_words(words: [u64; WORDS]) -> CpuSet {
+        CpuSet { words }
     }
 
     /// Adds a CPU; says whether it was new.

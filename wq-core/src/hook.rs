@@ -72,6 +72,47 @@ const NAMES: [&str; 18] = [
     "Unblock",
 ];
 
+/// Who is at a lane's queue; two at a time is the end of the program. Nothing in ordinary builds.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    /// Somebody is there.
+    #[cfg(wq_hooks)]
+    present: std::sync::atomic::AtomicBool,
+}
+
+impl Visitor {
+    /// Nobody is there.
+    pub(crate) fn none() -> Visitor {
+        Visitor {
+            #[cfg(wq_hooks)]
+            present: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// The caller has the right to be there.
+    #[inline(always)]
+    pub(crate) fn enter(&self) {
+        // Relaxed: to order what the visitors do is the protocol's business, which is tested.
+        #[cfg(wq_hooks)]
+        if self
+            .present
+            .swap(true, std::sync::atomic::Ordering::Relaxed)
+        {
+            eprintln!("wq: two threads are at the queue of one lane");
+            std::process::abort();
+        }
+    }
+
+    /// It has no more.
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        // Relaxed: as above.
+        #[cfg(wq_hooks)]
+        self.present
+            .store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// A point outside of sections and locks.
 #[cfg(not(wq_hooks))]
 #[inline(always)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
-use crate::hook::{self, Point};
+use crate::hook::{self, Point, Visitor};
 use crate::list::List;
 use crate::policy::Share;
 use crate::pool::Pool;
@@ -121,6 +121,8 @@ pub(crate) struct Lane {
     pub(crate) cpu: usize,
     /// The sensors' memory.
     pub(crate) watch: LaneWatch,
+    /// For tests: one at a time.
+    visitor: Visitor,
 }
 
 // SAFETY: `queue` is the one field that is not `Sync`; sections and revocations exclude each
@@ -137,6 +139,7 @@ impl Lane {
             waiting: CachePadded::new(AtomicU32::new(0)),
             index,
             cpu,
+            visitor: Visitor::none(),
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),
                 eager_at_most: EAGER_ARMS,
@@ -166,9 +169,11 @@ impl Lane {
         }
         // SAFETY: `enter` succeeded, so until `leave` this thread alone touches the queue.
         let queue = unsafe { &mut *self.queue.get() };
+        self.visitor.enter();
         let answer = f(queue);
         // Relaxed: a hint for others.
         self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+        self.visitor.leave();
         holder.mark.leave();
         Some(answer)
     }
@@ -238,9 +243,11 @@ impl Lane {
     pub(crate) fn rob(&self, _right: &Held<'_>) -> List<Entry> {
         // SAFETY: the bearer of a `Held` of this lane alone touches the queue.
         let queue = unsafe { &mut *self.queue.get() };
+        self.visitor.enter();
         let taken = queue.give_half();
         // Relaxed: a hint.
         self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+        self.visitor.leave();
         taken
     }
 

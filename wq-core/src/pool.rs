@@ -4,12 +4,13 @@
 //! on demand, one for each set of attributes, with a lane for each CPU they may use. A pool has
 //! no thread until it is used, and its memory stays as long as its System: a waker may look.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 use crate::CpuSet;
 use crate::burners::Burners;
+use crate::cpuset::WORDS;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
@@ -44,6 +45,10 @@ pub(crate) struct Pool {
     /// Attributes.
     pub(crate) attrs: PoolAttrs,
     lanes: Box<[Lane]>,
+    /// Lanes that get work from outside, from the first on: see `system/limits.rs`.
+    in_use: AtomicUsize,
+    /// CPUs that the workers may use now.
+    pub(crate) mask: SharedMask,
     /// Locks that many of its items want.
     pub(crate) convoys: Convoys,
     /// Workers without a lane.
@@ -80,6 +85,7 @@ impl Pool {
         bound: u32,
     ) -> Pool {
         let percpu = attrs.percpu;
+        let mask = SharedMask::new(&attrs.cpus);
         let lanes: Box<[Lane]> = cpus
             .enumerate()
             .map(|(n, cpu)| Lane::new(first + n, cpu, percpu))
@@ -91,6 +97,8 @@ impl Pool {
             family,
             attrs,
             lanes,
+            in_use: AtomicUsize::new(nr_lanes),
+            mask,
             convoys: Convoys::new(),
             spares: Spares::new(),
             nr_workers: AtomicU32::new(0),
@@ -117,6 +125,19 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn lanes(&self) -> &[Lane] {
         &self.lanes
+    }
+
+    /// How many lanes, from the first on, get work from outside; at least one.
+    pub(crate) fn in_use(&self) -> usize {
+        // Relaxed: routing alone depends on it; a lane out of use is served all the same.
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Takes lanes out of use, or back into it.
+    pub(crate) fn set_in_use(&self, lanes: usize) {
+        // Relaxed: as above.
+        self.in_use
+            .store(lanes.clamp(1, self.lanes.len()), Ordering::Relaxed);
     }
 
     /// The slot of a lane within the pool.
@@ -150,12 +171,14 @@ impl Pool {
         self.unused[slot / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 
-    /// A lane other than `not` (which need not exist) that nobody runs, as far as the hints tell.
+    /// A lane in use other than `not` (which need not exist) that nobody runs, as far as the hints
+    /// tell.
     #[inline]
     pub(crate) fn unused_lane(&self, not: usize) -> Option<&Lane> {
+        let in_use = self.in_use();
         for (word, bits) in self.unused.iter().enumerate() {
             // Relaxed: as above.
-            let mut bits = bits.load(Ordering::Relaxed);
+            let mut bits = bits.load(Ordering::Relaxed) & first_bits(in_use, word);
             if word == not / 64 {
                 bits &= !(1 << (not % 64));
             }
@@ -177,6 +200,16 @@ impl Pool {
         // Relaxed: as above.
         let own = self.unused[not / 64].load(Ordering::Relaxed) >> (not % 64) & 1;
         (unused - (own as u32).min(unused)) as usize + 1 < self.lanes.len()
+    }
+
+    /// Workers that lost their lane inside an item and are not back, as far as the counts tell.
+    pub(crate) fn away(&self) -> u32 {
+        let held = |lane: &&Lane| !lane.view().is_vacant();
+        let held = self.lanes.iter().filter(held).count() as u32;
+        // Relaxed: policy counts.
+        let home =
+            held + self.nr_idle.load(Ordering::Relaxed) + self.wanted.load(Ordering::Relaxed);
+        self.nr_workers.load(Ordering::Relaxed).saturating_sub(home)
     }
 
     /// The snapshot that the predicates decide on.
@@ -204,6 +237,43 @@ impl Pool {
     /// Whether its workers are to be placed when they get a lane: they may use several CPUs.
     pub(crate) fn floats(&self) -> bool {
         !self.attrs.percpu && self.attrs.cpus.count() > 1
+    }
+}
+
+/// Those bits of a hint word that belong to the first `lanes` lanes.
+fn first_bits(lanes: usize, word: usize) -> u64 {
+    let here = lanes.saturating_sub(word * 64);
+    if here >= 64 {
+        u64::MAX
+    } else {
+        (1 << here) - 1
+    }
+}
+
+/// A set of CPUs that one thread changes and all may read, without a lock: a spotter does. A reader
+/// may get a part of the old and a part of the new set, and the one who changes it sets the masks
+/// of all workers anew afterwards.
+#[derive(Debug)]
+pub(crate) struct SharedMask([AtomicU64; WORDS]);
+
+impl SharedMask {
+    /// Begins with these.
+    pub(crate) fn new(cpus: &CpuSet) -> SharedMask {
+        SharedMask(cpus.words().map(AtomicU64::new))
+    }
+
+    /// What it is now.
+    pub(crate) fn load(&self) -> CpuSet {
+        // Relaxed: see the type.
+        CpuSet::from_words(self.0.each_ref().map(|word| word.load(Ordering::Relaxed)))
+    }
+
+    /// Changes it.
+    pub(crate) fn store(&self, cpus: &CpuSet) {
+        for (word, value) in self.0.iter().zip(cpus.words()) {
+            // Relaxed: see the type.
+            word.store(*value, Ordering::Relaxed);
+        }
     }
 }
 

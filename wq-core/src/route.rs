@@ -245,7 +245,7 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
 /// The lane for an entry that comes from outside: where it last ran, or (new items) on another
 /// CPU than the pusher's; a sleeping lane rather than one that is busy with dear items.
 fn choose_lane<'a>(system: &SystemInner, pool: &'a Pool, home: usize, is_start: bool) -> &'a Lane {
-    let lanes = pool.lanes();
+    let lanes = &pool.lanes()[..pool.in_use()];
     if lanes.len() == 1 {
         return &lanes[0];
     }
@@ -253,7 +253,8 @@ fn choose_lane<'a>(system: &SystemInner, pool: &'a Pool, home: usize, is_start: 
         let here = system.ordinal_of_current_cpu();
         &lanes[(here + 1) % lanes.len()]
     } else {
-        pool.lane_at(home)
+        let lane = pool.lane_at(home);
+        &lanes[pool.slot_of(lane) % lanes.len()]
     };
     if lane.is_costly() && lane.view().is_running() {
         if let Some(sleeping) = pool.unused_lane(pool.slot_of(lane)) {

@@ -77,7 +77,7 @@ fn set_up(system: &SystemInner, pool: &Pool) {
     };
     system.sensors.slices.note(&sliced);
     // A refusal means that the CPU went away; the worker then runs where it may.
-    let placed = os::set_affinity(0, &pool.attrs.cpus);
+    let placed = os::set_affinity(0, &pool.mask.load());
     system.sensors.placement.note(&placed);
 }
 
@@ -175,7 +175,7 @@ fn nap(current: &Current, limit: Option<Duration>) {
     worker.parker.park(limit);
     if worker.wake_up() {
         // A refusal leaves it on the lane's CPU, which is right for it.
-        let _ = os::set_affinity(0, &current.pool.attrs.cpus);
+        let _ = os::set_affinity(0, &current.pool.mask.load());
     }
 }
 
@@ -289,6 +289,9 @@ fn settle_without_lane(current: &Current, ended: &mut Option<Ended>) {
 /// The sampled look at the clock; gives work away if it has waited for too long.
 fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
     let slot = current.pool.slot_of(lane);
+    if slot >= current.pool.in_use() {
+        return move_out(current, lane, holder);
+    }
     let other = current.pool.unused_lane(slot);
     let given = lane.sample(holder, os::monotonic_ns(), other.is_some());
     let Some(other) = other else {
@@ -296,6 +299,25 @@ fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
     };
     if !given.is_empty() && given.push_to(&other.inbox) {
         current.system.kick(&current.pool, other);
+    }
+}
+
+/// Entries that are moved at a time out of a lane that is out of use; more go the next time.
+const MOVE_AT_ONCE: usize = 4_096;
+
+/// The lane is out of use: moves what waits in it to those that are not. What comes later, from the
+/// item that runs here or from a waker that was a moment late, is served or moved like this.
+#[cold]
+fn move_out(current: &Current, lane: &Lane, holder: Holder<'_>) {
+    let pool = &current.pool;
+    let targets = pool.lanes()[..pool.in_use()].iter().cycle();
+    for target in targets.take(MOVE_AT_ONCE) {
+        let Some(Some(entry)) = lane.section(holder, |queue| queue.next(&lane.inbox)) else {
+            return;
+        };
+        if target.inbox.push(entry) {
+            current.system.kick(pool, target);
+        }
     }
 }
 

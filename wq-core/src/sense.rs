@@ -376,7 +376,7 @@ impl SystemInner {
         let placement = self.place(pool, lane, worker);
         worker.parker.unpark();
         if let Some(placement) = placement {
-            worker.let_roam(placement, &pool.attrs.cpus);
+            worker.let_roam(placement, &pool.mask);
         }
         self.poke_monitor();
     }
@@ -392,7 +392,7 @@ impl SystemInner {
     /// CPU is free, and whether the one who wakes it is about to sleep.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) -> Option<Placement> {
         if pool.floats() && pool.others_run(pool.slot_of(lane)) {
-            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus)
+            worker.place(self.cpu_mask(lane.cpu), &pool.mask)
         } else {
             None
         }
@@ -483,8 +483,8 @@ impl SystemInner {
         let Some(held) = revoked.hold() else {
             return false;
         };
-        let taken = lane.rob(&held);
         hook::inside(Point::Give);
+        let taken = lane.rob(&held);
         held.give_back();
         // Relaxed: a hint for those who choose a lane.
         lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
@@ -520,7 +520,7 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
 fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns: u64) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    let some = pool.lanes().len().div_ceil(2);
+    let some = pool.in_use().div_ceil(2);
     if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
         return grace;
     }

@@ -9,6 +9,7 @@ pub(crate) mod builder;
 pub(crate) mod grave;
 mod handle;
 mod hogs;
+pub(crate) mod limits;
 pub(crate) mod pins;
 pub(crate) mod pools;
 mod report;
@@ -37,6 +38,8 @@ use crate::timer::Timers;
 use crate::topology::Topology;
 use crate::worker::Worker;
 use crate::{CpuSet, os};
+
+use limits::Limits;
 
 pub use handle::{DefaultSystemError, EnterGuard, System};
 
@@ -93,6 +96,8 @@ pub(crate) struct SystemInner {
     pub(crate) keep_alive: Duration,
     /// Threads of one pool, without hesitation.
     pub(crate) max_workers: u32,
+    /// What the machine grants now.
+    pub(crate) limits: Limits,
     /// The settings of the thread that made it.
     pub(crate) home: Home,
     /// Who looks, and what the machine allows.

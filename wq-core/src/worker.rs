@@ -6,11 +6,12 @@
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crossbeam_utils::CachePadded;
 
 use crate::kind::{Doing, Kind};
+use crate::pool::{Pool, SharedMask};
 use crate::proto::assign::Assignment;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
@@ -77,6 +78,8 @@ pub(crate) struct Worker {
     seen_cpu_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
+    /// The pool of its thread.
+    pool: Mutex<Weak<Pool>>,
 }
 
 /// What a worker writes for each item, and others read.
@@ -120,6 +123,7 @@ impl Worker {
             seen_item: AtomicU64::new(0),
             seen_cpu_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
+            pool: Mutex::new(Weak::new()),
         }
     }
 
@@ -143,7 +147,7 @@ impl Worker {
     /// Has the sleeping worker start on the CPU of `narrow`, if the caller wakes it next and then
     /// calls [`Worker::let_roam`] with the answer. A worker that is awake, or wakes up meanwhile,
     /// keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) -> Option<Placement> {
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &SharedMask) -> Option<Placement> {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
         let tid = self.tid().filter(|_| asleep())?;
@@ -156,7 +160,7 @@ impl Worker {
         fence(Ordering::SeqCst);
         if !asleep() {
             // It may run user code already.
-            let _ = os::set_affinity(tid, wide);
+            let _ = os::set_affinity(tid, &wide.load());
         }
         Some(Placement { tid, number })
     }
@@ -164,15 +168,29 @@ impl Worker {
     /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
     /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
     /// worker's first act, widens the mask.
-    pub(crate) fn let_roam(&self, placement: Placement, wide: &CpuSet) {
+    pub(crate) fn let_roam(&self, placement: Placement, wide: &SharedMask) {
         let Placement { tid, number } = placement;
         // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
         if self.placed.load(Ordering::Relaxed) == number {
-            let _ = os::set_affinity(tid, wide);
+            let _ = os::set_affinity(tid, &wide.load());
             let _ = self
                 .placed
                 .compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// The pool's mask has changed: gives it to the thread, if there is one.
+    pub(crate) fn set_mask_anew(&self) {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((tid, pool)) = self.tid().zip(pool.upgrade()) {
+            // A refusal leaves it where the kernel has put it.
+            let _ = os::set_affinity(tid, &pool.mask.load());
+        }
+    }
+
+    /// The pool that the thread is to be of, from now on.
+    pub(crate) fn set_pool(&self, pool: &Arc<Pool>) {
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(pool);
     }
 
     /// Its lane is about to be taken from it, because it sleeps or because its item does not end,

@@ -14,7 +14,7 @@ use wq_core::{Queue, System, SystemStats};
 const POLLS: usize = 5;
 
 /// What counts as burning, with something on top: a poll that is shorter speaks for its item.
-const BURN: Duration = Duration::from_millis(2);
+const BURN: Duration = Duration::from_millis(6);
 
 /// Processor time of the calling thread.
 fn cpu_time() -> Duration {

@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use wq_core::{JoinHandle, Queue, System, Workqueue};
 
 /// What counts as burning, with something on top.
-const BURN: Duration = Duration::from_millis(2);
+const BURN: Duration = Duration::from_millis(6);
 /// Burns after which a type is taken for one that always burns, and some.
 const WARM_UP: usize = 8;
 

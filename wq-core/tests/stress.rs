@@ -6,7 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -266,8 +266,24 @@ fn builder() -> wq_core::SystemBuilder {
     }
 }
 
+/// Panics of any thread: no item panics here, and a worker that does is missed by nobody.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts panics from here on.
+fn count_panics() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            before(panic);
+        }));
+    });
+}
+
 /// Random work for `time` while lanes are taken by force.
 fn torture(time: Duration, seed: u64) {
+    count_panics();
     let system = builder().workers(2).build().unwrap();
     be_patient(&system, PATIENCE);
     let owners = queues(&system);
@@ -334,6 +350,7 @@ fn check(system: &System, owners: &[Workqueue], world: &World) {
     let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
     println!("{accepted} items, {:?}", system.stats());
     assert_eq!(*world.errors.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(count(&PANICS), 0, "a thread panicked");
     assert_eq!(
         (accepted, completed),
         (count(&world.made), count(&world.made))

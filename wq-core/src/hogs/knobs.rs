@@ -12,6 +12,10 @@ const CPU_INTENSIVE_THRESH: Duration = Duration::from_millis(10);
 const HANDOFF_GRACE: Duration = Duration::from_millis(1);
 /// Marks of a kind before the first report (the kernel's).
 const WARNING_THRESH: u64 = 4;
+/// A poll that takes so many graces makes its item known for burning. One of fewer is relieved of
+/// its backlog in time; to be known costs it its own lane, and with it the short way to its
+/// children, which is dear for a task that spawns thousands in a poll of two milliseconds.
+const KNOWN_FROM_GRACES: u64 = 4;
 /// A worker that has a CPU and finds work behind an item that stands still waits so many times
 /// shorter than the grace, since it measures from its own first look.
 const STANDS_STILL_PART: u64 = 2;
@@ -71,6 +75,16 @@ impl Knobs {
         }
         let ns = self.handoff_grace_ns.load(Ordering::Relaxed);
         (ns != 0).then_some(ns)
+    }
+
+    /// CPU time of one poll that makes its item known for burning, ns; `None`: none does.
+    pub(crate) fn known_from_ns(&self, percpu: bool) -> Option<u64> {
+        let grace_ns = self.grace_ns(percpu)?;
+        Some(if percpu {
+            grace_ns
+        } else {
+            grace_ns.saturating_mul(KNOWN_FROM_GRACES)
+        })
     }
 
     /// Time at one item after which a sibling takes an unbound lane with waiting work, ns; `None`:

@@ -38,11 +38,11 @@ pub(crate) fn judge(current: &Current, kind: &'static Kind, cost: Cost, why: Why
 /// Keeps in mind what is known by single polls; rows of yields hold up nobody.
 fn remember(current: &Current, kind: &'static Kind, cost: Cost, why: Why) {
     let hogs = &current.system.hogs;
-    let Some(grace_ns) = hogs.knobs.grace_ns(current.pool.is_percpu()) else {
+    let Some(known_from_ns) = hogs.knobs.known_from_ns(current.pool.is_percpu()) else {
         return;
     };
-    let burnt = cost.ns >= grace_ns;
     // Who used little may have stood still for want of a CPU, and is no burner that behaves.
+    let burnt = cost.ns >= known_from_ns;
     if why == Why::Known || (why == Why::StoodStill && burnt) {
         hogs.memory.note(kind, burnt);
         if let Some(meta) = current.meta() {

@@ -2,8 +2,8 @@
 //!
 //! Workers are made when a lane stands still or no reserve is left. While items block and nobody
 //! comes back, each request brings twice as many as the one before, so that a crowd of blocking
-//! items does not need a round trip each; but never more than wait, since whoever finds nothing to
-//! do is a thread for nothing.
+//! items does not need a round trip each; but only if all of those before have blocked by now, and
+//! never more than wait, since whoever finds nothing to do is a thread for nothing.
 
 /// Most workers that one request brings ahead of need: other pools wait that long, a few ms.
 const MOST_AHEAD: u32 = 64;
@@ -19,32 +19,42 @@ pub(crate) struct Demand {
     pub(crate) stalled: u32,
     /// Entries that wait in the pool's lanes.
     pub(crate) waiting: u32,
+    /// Workers that lost their lane inside an item, and are not back.
+    pub(crate) away: u32,
     /// Workers have come back from items after the request before.
     pub(crate) came_back: bool,
 }
 
 /// How many workers the next request brings ahead of need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ramp(u32);
+pub(crate) struct Ramp {
+    height: u32,
+    /// Workers that were away at the request before.
+    away: u32,
+}
 
 impl Ramp {
     /// Nothing was asked for yet.
     pub(crate) fn new() -> Ramp {
-        Ramp(0)
+        Ramp { height: 0, away: 0 }
     }
 
     /// The ramp after a request.
     pub(crate) fn next(self, demand: Demand) -> Ramp {
-        if demand.came_back {
-            return Ramp(1);
-        }
-        Ramp((self.0 * 2).clamp(1, MOST_AHEAD))
+        let all_blocked = demand.away >= self.away + self.height;
+        let height = if demand.came_back || !all_blocked {
+            1
+        } else {
+            (self.height * 2).clamp(1, MOST_AHEAD)
+        };
+        let away = demand.away;
+        Ramp { height, away }
     }
 
     /// How many workers are to be idle or coming: one for each lane that stands still and one in
     /// reserve, or what the ramp says.
     pub(crate) fn needed(self, demand: Demand) -> u32 {
-        (demand.stalled + 1).max(self.0.min(demand.waiting))
+        (demand.stalled + 1).max(self.height.min(demand.waiting))
     }
 }
 
@@ -77,10 +87,11 @@ mod tests {
 
     /// All demands with small numbers.
     fn demands() -> impl Iterator<Item = Demand> {
-        (0..2 * 8 * 100).map(|n| Demand {
+        (0..2 * 8 * 3 * 100).map(|n| Demand {
             came_back: n & 1 == 1,
             stalled: n / 2 % 8,
-            waiting: n / 16,
+            away: n / 16 % 3 * 64,
+            waiting: n / 48,
         })
     }
 
@@ -88,13 +99,14 @@ mod tests {
     /// workers take.
     #[test]
     fn requests_double_while_nobody_comes_back() {
-        let crowd = Demand {
-            stalled: 0,
-            waiting: 512,
-            came_back: false,
-        };
         let (mut ramp, mut made, mut sizes) = (Ramp::new(), 0, Vec::new());
         while made < 512 {
+            let crowd = Demand {
+                stalled: 0,
+                waiting: 512,
+                away: made,
+                came_back: false,
+            };
             ramp = ramp.next(crowd);
             sizes.push(ramp.needed(crowd));
             made += ramp.needed(crowd);
@@ -109,14 +121,14 @@ mod tests {
     fn no_more_than_wait_and_no_fewer_than_stand_still() {
         for height in [0, 1, 2, 8, MOST_AHEAD] {
             for demand in demands() {
-                let next = Ramp(height).next(demand);
+                let next = Ramp { height, away: 0 }.next(demand);
                 let needed = next.needed(demand);
                 assert!(needed > demand.stalled, "{demand:?} {height}");
                 assert!(
                     needed <= (demand.stalled + 1).max(demand.waiting),
                     "{demand:?} {height}"
                 );
-                if demand.came_back {
+                if demand.came_back || demand.away < height {
                     assert_eq!(needed, demand.stalled + 1, "{demand:?} {height}");
                 }
             }

@@ -253,11 +253,12 @@ pub struct SensorReport {
     pub slices: Ability,
     /// Whether workers of high priority get it.
     pub high_priority: Ability,
-    /// CPUs' worth of time that the control groups grant, if they limit it.
+    /// CPUs' worth of time that the control groups grant, if they limit it; followed while there is
+    /// work.
     pub quota: Option<f64>,
-    /// CPUs that the System uses.
+    /// CPUs of the System that it may use now; followed as well.
     pub cpus: CpuSet,
-    /// Lanes of a pool that may use all of them.
+    /// Lanes in use of a pool that may use all of them.
     pub lanes: usize,
 }
 

@@ -118,6 +118,7 @@ impl Growth {
         let demand = Demand {
             stalled: pool.lanes().iter().filter(stalled).count() as u32,
             waiting: pool.lanes().iter().map(|lane| lane.waiting() as u32).sum(),
+            away: pool.away(),
             came_back: returns != self.returns,
         };
         self.returns = returns;
@@ -246,6 +247,7 @@ fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
     let high = if pool.attrs.nice < 0 { "H" } else { "" };
     let name = format!("{}/{}:{serial}{high}", system.tag, pool.label());
     record.set_name(&name);
+    record.set_pool(pool);
     // Counted before it runs: it may be claimed at once. Relaxed: policy counts.
     pool.nr_workers.fetch_add(1, Ordering::Relaxed);
     pool.wanted.fetch_add(1, Ordering::Relaxed);

@@ -75,6 +75,9 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         }
         last = now;
         let found = round(system, &mut memory);
+        if found > Activity::Idle {
+            system.follow_limits(now);
+        }
         if found < Activity::Waiting {
             system.disarm_unspotted();
         }

@@ -22,6 +22,7 @@ use crate::timer::Timers;
 use crate::topology::Topology;
 use crate::{CpuSet, os, service};
 
+use super::limits::Limits;
 use super::pools::MAX_POOLS_PER_CPU;
 use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner};
 
@@ -248,6 +249,7 @@ impl SystemBuilder {
     /// A [`BuildError`] that names every field that cannot be used, or says that the machine
     /// refused a thread.
     pub fn build(mut self) -> Result<System, BuildError> {
+        let follow = self.topology.is_none();
         let topology = self.topology.take().unwrap_or_else(Topology::detect);
         let mut complaints = Complaints::new();
         check_name(&mut complaints, &self.tag, MAX_TAG);
@@ -263,7 +265,7 @@ impl SystemBuilder {
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
         asym::init();
-        let inner = Arc::new(self.inner(topology, &cpus));
+        let inner = Arc::new(self.inner(topology, &cpus, follow));
         service::start(&inner).map_err(BuildError::thread_refused)?;
         let system = System::own(inner);
         system.make_own_queues()?;
@@ -288,7 +290,7 @@ impl SystemBuilder {
     }
 
     /// The state.
-    fn inner(self, topology: Topology, cpus: &CpuSet) -> SystemInner {
+    fn inner(self, topology: Topology, cpus: &CpuSet, follow: bool) -> SystemInner {
         let record = |cpu: usize| CpuRecord {
             cpu,
             mask: CpuSet::from_iter([cpu]),
@@ -305,6 +307,7 @@ impl SystemBuilder {
             tag: self.tag,
             max_lanes: self.workers.unwrap_or(usize::MAX),
             cpus: cpus.iter().map(record).collect(),
+            limits: Limits::new(&topology, follow),
             topology,
             keep_alive: self.keep_alive,
             max_workers: self.max_workers as u32,

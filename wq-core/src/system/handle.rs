@@ -375,9 +375,9 @@ impl System {
         SensorReport {
             spotted: cpus_whose_spotter(Ability::works),
             unspotted: cpus_whose_spotter(|found| matches!(found, Ability::Refused { .. })),
-            quota: inner.topology.quota(),
-            lanes: inner.topology.lanes(&cpus).min(inner.max_lanes).max(1),
-            cpus,
+            quota: inner.limits.now().quota,
+            lanes: inner.lanes_now(&cpus),
+            cpus: inner.usable(&cpus),
             ..SensorReport::of(&inner.sensors)
         }
     }

@@ -53,8 +53,8 @@ impl SystemInner {
 
     /// The unbound pool with these attributes; `cpus` is not empty and a part of those in use.
     pub(crate) fn unbound_pool(&self, nice: i8, cpus: CpuSet) -> Result<Arc<Pool>, TooManyPools> {
-        let lanes = self.topology.lanes(&cpus).min(self.max_lanes).max(1);
-        let on: Vec<usize> = cpus.iter().take(lanes).collect();
+        // One for each CPU: a quota that is lifted later finds them.
+        let on: Vec<usize> = cpus.iter().take(self.max_lanes.max(1)).collect();
         let mut pools = self.lock_pools();
         self.pool_for(
             &mut pools,
@@ -105,6 +105,10 @@ impl SystemInner {
         } else {
             pool.unwatched()
         };
+        if !pool.is_percpu() {
+            pool.set_in_use(self.lanes_now(&pool.attrs.cpus));
+        }
+        pool.mask.store(&self.usable(&pool.attrs.cpus));
         let pool = Arc::new(pool);
         for (slot, cpu) in on.iter().enumerate() {
             let places = &self.cpus[self.ordinal(*cpu)].pools;
