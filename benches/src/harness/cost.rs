@@ -2,7 +2,8 @@
 //!
 //! By CPU time: children in turns, as everywhere, and the ratio of the same rounds. By
 //! instructions: a child under `valgrind` does a fixed number of iterations, and another one
-//! several times as many; the difference belongs to the iterations alone, not to the start.
+//! several times as many; the difference belongs to the iterations alone, not to the start. How
+//! many is found first, so that what differs from start to start is small beside it.
 //! Valgrind lets one thread run at a time, so this counts the way of an item and not what happens
 //! between CPUs; cases that have tasks in the background whose work has no end are not counted.
 
@@ -16,10 +17,16 @@ use super::stats::{Ratio, Spread};
 use crate::cases::Case;
 use crate::runtime::RuntimeId;
 
-/// Iterations of the shorter counted run.
-const FEW: u64 = 1;
-/// Iterations of the longer one.
-const MANY: u64 = 4;
+/// Iterations of the two runs that find how many are counted.
+const PILOT: [u64; 2] = [1, 9];
+/// Instructions that the longer counted run is to have; a start differs by about a million.
+const ENOUGH: f64 = 400e6;
+/// The same with `--quick`.
+const QUICK_ENOUGH: f64 = 60e6;
+/// Iterations of the longer run: bounds what a case without work of its own can cost.
+const MANY: [f64; 2] = [4.0, 20_000.0];
+/// The shorter run has this part of the longer one's iterations.
+const FEW_SHARE: u64 = 4;
 /// Counts of each case and runtime, in turns; the median stands.
 const COUNTS: usize = 3;
 /// Counts with `--quick`.
@@ -45,13 +52,13 @@ type Instructions = Result<[Spread; 2], Missing>;
 /// Measures all of it.
 pub(super) fn measure(plan: &Plan) -> Cost {
     let report = parent::measure(plan);
-    let counts = match plan.effort {
-        Effort::Full => COUNTS,
-        Effort::Quick => QUICK_COUNTS,
+    let (counts, enough) = match plan.effort {
+        Effort::Full => (COUNTS, ENOUGH),
+        Effort::Quick => (QUICK_COUNTS, QUICK_ENOUGH),
     };
     let count = |case: &&'static Case| {
         eprintln!("instructions: {}", case.name);
-        instructions(case, counts)
+        instructions(case, counts, enough)
     };
     Cost {
         instructions: plan.cases.iter().map(count).collect(),
@@ -60,15 +67,20 @@ pub(super) fn measure(plan: &Plan) -> Cost {
 }
 
 /// Counts the instructions of a case.
-fn instructions(case: &Case, counts: usize) -> Instructions {
+fn instructions(case: &Case, counts: usize, enough: f64) -> Instructions {
     if ENDLESS.contains(&case.name) {
         return Err(Missing::Skipped("background work without end".to_owned()));
     }
+    let [one, more] = PILOT.map(|iterations| count(case, RuntimeId::Wq, iterations));
+    let each = (more? - one?) / (PILOT[1] - PILOT[0]) as f64;
+    let [fewest, most] = MANY;
+    let many = (enough / each.max(1.0)).clamp(fewest, most) as u64;
+    let few = many / FEW_SHARE;
     let mut found = [Vec::new(), Vec::new()];
     for _ in 0..counts {
         for (counted, id) in found.iter_mut().zip([RuntimeId::Wq, RuntimeId::WqDeclared]) {
-            let [few, many] = [FEW, MANY].map(|iterations| count(case, id, iterations));
-            counted.push((many? - few?) / (MANY - FEW) as f64);
+            let (longer, shorter) = (count(case, id, many)?, count(case, id, few)?);
+            counted.push((longer - shorter) / (many - few) as f64);
         }
     }
     Ok(found.map(|counted| Spread::of(&counted)))
