@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::current::Current;
+use crate::hook::{self, Point};
 use crate::os;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
@@ -131,6 +132,7 @@ pub(crate) fn free_lane(current: &Current) {
     let Some((lane, holder)) = current.holding() else {
         return;
     };
+    hook::at(Point::Block);
     if lane.owner.announce_blocking(holder.token) && lane.has_work() {
         let seen = lane.view();
         if seen.is_blocking() && seen.worker() == current.worker.id {
@@ -144,6 +146,7 @@ pub(crate) fn free_lane(current: &Current) {
 /// The calling worker wants its lane back, if nobody has it.
 pub(crate) fn keep_lane(current: &Current) {
     if let Some((lane, holder)) = current.holding() {
+        hook::at(Point::Unblock);
         lane.owner.end_blocking(holder.token);
     }
 }

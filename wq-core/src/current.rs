@@ -60,7 +60,7 @@ pub(crate) enum Why {
     Known,
     /// It stands for many in rows of yields.
     Sampled,
-    /// It lost its lane, because it did not come to its end.
+    /// Work waited, and it did not come to its end.
     StoodStill,
 }
 
@@ -179,8 +179,8 @@ impl Current {
         self.measure.is_on() || self.worker.stood_still_ns() != 0
     }
 
-    /// What the present poll cost, if that can be told: it was measured, or somebody took the lane
-    /// because of it.
+    /// What the present poll cost, if that can be told: it was measured, or somebody saw it stand
+    /// still with work behind it.
     pub(crate) fn cost(&self) -> Option<(Cost, Why)> {
         if let Some(cost) = self.measure.end(|| self.worker.cpu_ns()) {
             let why = if cost.speaks_for == 0 {
@@ -190,16 +190,9 @@ impl Current {
             };
             return Some((cost, why));
         }
-        let (lane, _) = self.holding()?;
-        if self.is_named_by(lane) {
-            // Somebody wanted the lane, and did not get it.
-            self.worker.forget_standing_still();
-            return None;
-        }
-        let since = self.worker.stood_still_ns();
+        let since = self.worker.take_stood_still_ns()?;
         let ns = self.worker.cpu_ns().saturating_sub(since);
-        let cost = Cost { ns, speaks_for: 0 };
-        (since != 0).then_some((cost, Why::StoodStill))
+        Some((Cost { ns, speaks_for: 0 }, Why::StoodStill))
     }
 
     /// Whether the lane is this worker's, as of now.

@@ -78,6 +78,19 @@ pub fn force_take_over(system: &System, seed: u64) -> bool {
     seen.is_running() && system.inner.take_over(pool, lane, seen, Sensor::Forced)
 }
 
+/// For tests, under `--cfg wq_hooks`: has a dice disturb every step of the engine from now on; 0
+/// for no more.
+#[cfg(wq_hooks)]
+pub fn disturb(seed: u64) {
+    crate::hook::arm(seed);
+}
+
+/// For tests, under `--cfg wq_hooks`: the steps, and how often each was disturbed.
+#[cfg(wq_hooks)]
+pub fn disturbances() -> Vec<(&'static str, u64)> {
+    crate::hook::counts()
+}
+
 /// For tests: has the monitor wait so long for a wake-up before it acts in its place. With seconds
 /// of patience no preemption explains a `rescue`, and each one counted is a bug.
 pub fn be_patient(system: &System, patience: Duration) {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::list::List;
 use crate::policy::Share;
 use crate::pool::Pool;
@@ -181,9 +182,11 @@ impl Lane {
         ended: Option<&mut Ended>,
     ) -> Advance {
         let index = self.index;
+        hook::at(Point::Advance);
         let answer = self.section(holder, |queue| {
             if let Some(ended) = ended {
                 ended.count_in_section(pool, index);
+                hook::inside(Point::Settle);
             }
             queue.next(&self.inbox)
         });
@@ -203,6 +206,7 @@ impl Lane {
         place: Place,
     ) -> Result<(), Entry> {
         let mut entry = Some(entry);
+        hook::at(Point::PushLocal);
         let done = self.section(holder, |queue| {
             if let Some(entry) = entry.take() {
                 queue.push(entry, place);
@@ -216,6 +220,7 @@ impl Lane {
 
     /// The owner's sampled look at the clock; a chain of entries to give away, if it is time.
     pub(crate) fn sample(&self, holder: Holder<'_>, now_ns: u64, may_share: bool) -> List<Entry> {
+        hook::at(Point::Give);
         let taken = self.section(holder, |queue| {
             let share = queue.sample(now_ns);
             // Relaxed: a hint for those who choose a lane.

@@ -57,6 +57,8 @@ mod hogs;
 #[cfg(not(loom))]
 mod home;
 #[cfg(not(loom))]
+mod hook;
+#[cfg(not(loom))]
 mod kind;
 #[cfg(not(loom))]
 mod lane;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::current::Current;
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::lane::{Lane, Place};
 use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
@@ -81,6 +82,7 @@ fn submit_here(
     };
     let shard = q.shard(&current.pool, lane.index);
     let mut waiting = Some(entry);
+    hook::at(Point::PushLocal);
     let refused = lane.section(holder, |waiting_here| {
         let entry = waiting.take()?;
         match q.accept(shard, chained) {
@@ -225,6 +227,7 @@ fn push_here(
 fn note_waiting(current: &Current, lane: &Lane) {
     if lane.waiting() == 1 && current.worker.is_in_item() {
         current.system.watch(lane);
+        current.system.hurry_monitor();
     }
 }
 
@@ -233,6 +236,7 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
     let home = entry.meta().lane();
     let pool = q.pool(home);
     let lane = choose_lane(system, pool, home, is_start);
+    hook::at(Point::PushRemote);
     if lane.inbox.push(entry) {
         system.kick(pool, lane);
     }
@@ -262,6 +266,7 @@ fn choose_lane<'a>(system: &SystemInner, pool: &'a Pool, home: usize, is_start: 
 impl SystemInner {
     /// Work was brought to a lane that had an empty inbox: wakes, staffs or watches it.
     pub(crate) fn kick(&self, pool: &Pool, lane: &Lane) {
+        hook::at(Point::Kick);
         let seen = lane.owner.notice();
         self.kick_seen(pool, lane, seen);
     }
@@ -278,6 +283,7 @@ impl SystemInner {
             self.take_over(pool, lane, seen, Sensor::Marked);
         } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.watch(lane);
+            self.hurry_monitor();
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::current::Current;
 use crate::entry::Entry;
+use crate::hook::{self, Point};
 use crate::lane::{Advance, Holder, Lane};
 use crate::os;
 use crate::policy;
@@ -112,6 +113,7 @@ fn look_around(current: &Current) {
 
 /// Goes to the top of the pool's spares.
 fn become_spare(current: &Current) {
+    hook::at(Point::Spare);
     current.system.put_back(&current.pool, &current.worker);
     // Spare first: who is counted in neither is made twice.
     current.note_arrival();
@@ -123,6 +125,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
     let view_of = |slot: u32| pool.lanes()[slot as usize].view();
     let since = os::now();
     loop {
+        hook::at(Point::TakeUp);
         match worker.assignment.look(worker.id, view_of) {
             Offer::Lane(slot, token) if pool.lanes()[slot as usize].owner.take_up(token) => {
                 return Some((slot as usize, token));
@@ -152,6 +155,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
 /// A spare that nobody needs leaves. False: it was claimed this moment, and stays.
 fn retire(current: &Current) -> bool {
     let worker = &current.worker;
+    hook::at(Point::Retire);
     // Before it leaves: the record may have another thread at once.
     worker.abandon_thread();
     if worker.spare.retire() {
@@ -219,6 +223,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 spin.end();
             }
             Advance::Lost => {
+                hook::at(Point::Return);
                 settle_without_lane(current, &mut ended);
                 let (system, pool) = (&current.system, &current.pool);
                 // Relaxed: a statistic.
@@ -297,14 +302,17 @@ fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
 /// Nothing to do: sleeps with the lane in hand. False: the lane was given up.
 fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
     let slot = current.pool.slot_of(lane);
+    hook::at(Point::Park);
     if !lane.owner.announce_park(holder.token) {
         return true;
     }
     current.pool.note_unused(slot);
+    hook::at(Point::Parked);
     let kept = sleep_announced(current, lane, holder.token);
     if kept == Sleep::GivenUp {
         return false;
     }
+    hook::at(Point::TakeUp);
     if kept == Sleep::Woken && !lane.owner.take_up(holder.token) {
         // Somebody who was awake has the lane, which the next section finds out.
         return true;
@@ -340,7 +348,11 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
         }
         let surplus = policy::too_many_workers(current.pool.load(false, 0));
         let old = os::now().duration_since(since) >= current.system.keep_alive;
+        if surplus && old {
+            hook::at(Point::Vacate);
+        }
         if surplus && old && lane.owner.vacate(token) {
+            hook::at(Point::Vacate);
             if lane.has_work() {
                 current.system.kick(&current.pool, lane);
             }

@@ -11,6 +11,7 @@ pub(crate) mod siblings;
 
 use std::sync::atomic::Ordering;
 
+use crate::hook::{self, Point};
 use crate::lane::Lane;
 use crate::os::{self, Sight, ThreadState};
 use crate::policy;
@@ -18,8 +19,9 @@ use crate::pool::Pool;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{OwnerView, Refused, Token, WorkerId};
 use crate::proto::spares::Claim;
+use crate::sense::convoy::Waiter;
 use crate::system::SystemInner;
-use crate::worker::Worker;
+use crate::worker::{Placement, Worker};
 
 /// Who noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +66,8 @@ pub(crate) enum Look {
     Unseen,
     /// Somebody was woken or the lane was given away.
     Acted,
+    /// The lane was to be given away, but there is no spare worker yet, or the owner moved.
+    Refused,
 }
 
 /// A return within this time means that the hand-over was wasted, ns.
@@ -129,7 +133,7 @@ impl SystemInner {
             ThreadState::Running => Look::Running,
             ThreadState::Unknown => Look::Unseen,
             ThreadState::Blocked | ThreadState::Asleep
-                if blocked_for_ns < grace_ns(pool, lane, sight) =>
+                if blocked_for_ns < grace_ns(pool, lane, worker, sight, blocked_for_ns) =>
             {
                 Look::Blocked
             }
@@ -142,11 +146,13 @@ impl SystemInner {
                 if !done {
                     expect_no_return(pool, worker, sight.futex);
                 }
-                // Without a look of its own it may have run all the time.
-                if done || !said_so {
+                if done {
                     Look::Acted
-                } else {
+                } else if said_so {
+                    // Without a look of its own it may have run all the time.
                     Look::Running
+                } else {
+                    Look::Refused
                 }
             }
             ThreadState::Blocked | ThreadState::Asleep => Look::Fine,
@@ -173,6 +179,7 @@ impl SystemInner {
         let token = seen.vacant_token_for(spare);
         let slot = pool.slot_of(lane) as u32;
         worker.assignment.offer(slot, token);
+        hook::at(Point::Staff);
         if lane.owner.assign(seen, spare).is_some() {
             self.start_holder(pool, lane, worker);
         } else if worker.assignment.withdraw(slot, token) {
@@ -216,6 +223,7 @@ impl SystemInner {
                     Sensor::Hog(cpu_ns) => Some(cpu_ns),
                     _ => None,
                 });
+                hook::at(Point::HandOver);
                 let handed = revoked.hand_over(spare).is_some();
                 if !handed && !worker.assignment.withdraw(slot, token) {
                     // The spare saw that the claim was lost and put itself back.
@@ -315,7 +323,7 @@ impl SystemInner {
         let sight = self.look(victim);
         match sight.state {
             ThreadState::Blocked | ThreadState::Asleep => {
-                (grace_ns(pool, lane, sight) == 0).then_some(Reason::Sleeps(sight.futex))
+                (grace_ns(pool, lane, victim, sight, 0) == 0).then_some(Reason::Sleeps(sight.futex))
             }
             // It burns CPU, or waits for one among many, or cannot be seen: either way it does not
             // get to what waits, and this worker has a CPU. Lanes of one CPU keep the kernel's
@@ -364,26 +372,29 @@ impl SystemInner {
 
     /// Wakes a worker that was made owner of `lane`.
     fn start_holder(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
-        self.place(pool, lane, worker);
+        hook::at(Point::Wake);
+        let placement = self.place(pool, lane, worker);
         worker.parker.unpark();
+        if let Some(placement) = placement {
+            worker.let_roam(placement, &pool.attrs.cpus);
+        }
         self.poke_monitor();
     }
 
     /// Wakes a parked owner whose wake-up the caller has claimed.
     pub(crate) fn wake_holder(&self, pool: &Pool, lane: &Lane, id: WorkerId) {
-        let worker = self.worker(id);
-        self.place(pool, lane, worker);
-        worker.parker.unpark();
-        self.poke_monitor();
+        self.start_holder(pool, lane, self.worker(id));
     }
 
-    /// Before a wake-up: has the sleeping worker start on the lane's CPU. It widens its mask
-    /// again as its first act, so that what user code starts may use all of the pool's CPUs.
-    /// A lone runner needs no place: the kernel knows better which CPU is free, and whether the
-    /// one who wakes it is about to sleep.
-    fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) {
+    /// Before a wake-up: has the sleeping worker start on the lane's CPU. Its mask is widened again
+    /// at once, so that what user code starts may use all of the pool's CPUs, and a CPU that others
+    /// keep busy does not hold it up. A lone runner needs no place: the kernel knows better which
+    /// CPU is free, and whether the one who wakes it is about to sleep.
+    fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) -> Option<Placement> {
         if pool.floats() && pool.others_run(pool.slot_of(lane)) {
-            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus);
+            worker.place(self.cpu_mask(lane.cpu), &pool.attrs.cpus)
+        } else {
+            None
         }
     }
 
@@ -473,6 +484,7 @@ impl SystemInner {
             return false;
         };
         let taken = lane.rob(&held);
+        hook::inside(Point::Give);
         held.give_back();
         // Relaxed: a hint for those who choose a lane.
         lane.watch.cost_ns.store(GRACE_NS.1, Ordering::Relaxed);
@@ -503,16 +515,20 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
     pool.convoys.forget(futex);
 }
 
-/// How long a block like this one must have lasted before the lane is taken, ns.
-fn grace_ns(pool: &Pool, lane: &Lane, sight: Sight) -> u64 {
+/// How long a block like this one, which is known to last for `blocked_ns`, must have lasted before
+/// the lane is taken, ns.
+fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns: u64) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    if sight.futex == 0 {
+    let some = pool.lanes().len().div_ceil(2);
+    if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
         return grace;
     }
-    let lanes = pool.lanes().len();
-    let convoy = pool
-        .convoys
-        .grace_ns(sight.futex, lanes, os::monotonic_ns());
-    grace.max(convoy)
+    let row = pool.convoys.grace_ns(Waiter {
+        futex: sight.futex,
+        was_up: worker.was_up(),
+        blocked_ns,
+        now_ns: os::monotonic_ns(),
+    });
+    grace.max(row)
 }

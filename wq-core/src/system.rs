@@ -129,6 +129,8 @@ pub(crate) struct SystemInner {
     pub(crate) monitor: Parker,
     /// Whether the monitor is awake.
     pub(crate) monitor_armed: Armed,
+    /// The monitor sleeps for longer than it should once work waits behind a running item.
+    pub(crate) monitor_dozes: AtomicBool,
     /// Threads that live, service threads included.
     pub(crate) threads: AtomicU32,
     /// Rare events.
@@ -302,6 +304,16 @@ impl SystemInner {
     /// A lane went to work: wakes the monitor if it sleeps deeply.
     pub(crate) fn poke_monitor(&self) {
         if self.monitor_armed.arm() {
+            self.monitor.unpark();
+        }
+    }
+
+    /// Work waits behind a running item: has the monitor look within its shortest pause.
+    pub(crate) fn hurry_monitor(&self) {
+        // Relaxed: a hint; what is missed waits for the end of a longer pause.
+        if self.monitor_dozes.load(Ordering::Relaxed)
+            && self.monitor_dozes.swap(false, Ordering::Relaxed)
+        {
             self.monitor.unpark();
         }
     }

@@ -21,6 +21,14 @@ use crate::{CpuSet, os};
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
 
+/// A sleeping worker's mask was narrowed, to be widened again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker is to roam again as soon as it was woken"]
+pub(crate) struct Placement {
+    tid: os::Tid,
+    number: u32,
+}
+
 /// A worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -44,8 +52,10 @@ pub(crate) struct Worker {
     pub(crate) assignment: Assignment,
     /// Where it sleeps, as spare or with a parked lane.
     pub(crate) parker: Parker,
-    /// Its mask was narrowed to the lane's CPU for the wake-up; it widens it again.
-    placed: AtomicBool,
+    /// The placement for which its mask is narrowed to the lane's CPU; 0 for none.
+    placed: AtomicU32,
+    /// Placements so far.
+    placements: AtomicU32,
     /// It sleeps, or is about to: its mask may be narrowed.
     asleep: AtomicBool,
     /// Kernel thread id.
@@ -55,11 +65,16 @@ pub(crate) struct Worker {
     probe: Mutex<Option<(os::Tid, os::ThreadProbe)>>,
     /// When its lane was taken from it, ns; 0 for never. For telling wasted hand-overs.
     displaced_ns: AtomicU64,
-    /// It was taken from an item that did not move: the thread's CPU time when that item was first
+    /// Its item does not move although work waits: the thread's CPU time when that item was first
     /// seen, ns; 0 for never. The item burns if its poll uses much from there on.
     stood_still_ns: AtomicU64,
+    /// Which item that is, by the count of starts.
+    stood_still_item: AtomicU64,
     /// The futex on which it was seen asleep when its lane was taken; 0 for none.
     waits_on: AtomicUsize,
+    /// Its item and its CPU time at the last look at it while it waited on one.
+    seen_item: AtomicU64,
+    seen_cpu_ns: AtomicU64,
     /// The name of its thread.
     name: Mutex<String>,
 }
@@ -93,13 +108,17 @@ impl Worker {
             spare: SpareSlot::new(),
             assignment: Assignment::new(),
             parker: Parker::new(),
-            placed: AtomicBool::new(false),
+            placed: AtomicU32::new(0),
+            placements: AtomicU32::new(1),
             asleep: AtomicBool::new(false),
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
             stood_still_ns: AtomicU64::new(0),
+            stood_still_item: AtomicU64::new(0),
             waits_on: AtomicUsize::new(0),
+            seen_item: AtomicU64::new(0),
+            seen_cpu_ns: AtomicU64::new(0),
             name: Mutex::new(String::new()),
         }
     }
@@ -118,19 +137,19 @@ impl Worker {
         // that the worker is awake and undoes what it did, or the worker sees the placement.
         fence(Ordering::SeqCst);
         // Relaxed: as above.
-        self.placed.load(Ordering::Relaxed) && self.placed.swap(false, Ordering::Relaxed)
+        self.placed.load(Ordering::Relaxed) != 0 && self.placed.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Has the sleeping worker start on the CPU of `narrow`: it widens its mask as its first act.
-    /// A worker that is awake, or wakes up meanwhile, keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) {
+    /// Has the sleeping worker start on the CPU of `narrow`, if the caller wakes it next and then
+    /// calls [`Worker::let_roam`] with the answer. A worker that is awake, or wakes up meanwhile,
+    /// keeps (or gets back) `wide`.
+    pub(crate) fn place(&self, narrow: &CpuSet, wide: &CpuSet) -> Option<Placement> {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
-        let Some(tid) = self.tid().filter(|_| asleep()) else {
-            return;
-        };
-        // Relaxed: ordered before the second look by the fence.
-        self.placed.store(true, Ordering::Relaxed);
+        let tid = self.tid().filter(|_| asleep())?;
+        // Relaxed, also below: ordered before the second look by the fence. 0 is no placement.
+        let number = self.placements.fetch_add(1, Ordering::Relaxed).max(1);
+        self.placed.store(number, Ordering::Relaxed);
         // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
         let _ = os::set_affinity(tid, narrow);
         // SeqCst: placed before the look; pairs with the fence in `wake_up`.
@@ -139,17 +158,39 @@ impl Worker {
             // It may run user code already.
             let _ = os::set_affinity(tid, wide);
         }
+        Some(Placement { tid, number })
+    }
+
+    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
+    /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
+    /// worker's first act, widens the mask.
+    pub(crate) fn let_roam(&self, placement: Placement, wide: &CpuSet) {
+        let Placement { tid, number } = placement;
+        // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
+        if self.placed.load(Ordering::Relaxed) == number {
+            let _ = os::set_affinity(tid, wide);
+            let _ = self
+                .placed
+                .compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Its lane is about to be taken from it, because it sleeps or because its item does not end,
     /// which was first seen when the thread had used so much CPU time. Before the change of hands:
     /// a victim that returns at once reads it.
     pub(crate) fn note_displaced(&self, stood_still: Option<u64>) {
-        // Relaxed: statistics and a hint.
-        self.stood_still_ns
-            .store(stood_still.unwrap_or(0), Ordering::Relaxed);
+        self.note_standing_still(self.starts(), stood_still.unwrap_or(0));
+        // Relaxed: a statistic.
         self.displaced_ns
             .store(os::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Its item with this number does not move although work waits, and was first seen when the
+    /// thread had used so much CPU time, ns.
+    pub(crate) fn note_standing_still(&self, item: u64, cpu_ns: u64) {
+        // Relaxed: hints; one that comes too late names an item that is over.
+        self.stood_still_item.store(item, Ordering::Relaxed);
+        self.stood_still_ns.store(cpu_ns, Ordering::Relaxed);
     }
 
     /// The worker knows that its lane was taken: when, ns; 0 if it has never been since.
@@ -165,19 +206,37 @@ impl Worker {
         self.waits_on.store(futex, Ordering::Relaxed);
     }
 
+    /// It sleeps: has it been up since the last such look, in the same item?
+    pub(crate) fn was_up(&self) -> bool {
+        let (item, cpu_ns) = (self.starts(), self.cpu_ns());
+        // Relaxed: a hint.
+        let same = self.seen_item.swap(item, Ordering::Relaxed) == item;
+        let before = self.seen_cpu_ns.swap(cpu_ns, Ordering::Relaxed);
+        same && cpu_ns > before
+    }
+
     /// The futex on which it was seen asleep since the last call; 0 for none.
     pub(crate) fn take_wait(&self) -> usize {
         // Relaxed: as above.
         self.waits_on.swap(0, Ordering::Relaxed)
     }
 
-    /// Its present item moved after all, or is over.
-    pub(crate) fn forget_standing_still(&self) {
+    /// The same for the present item, whose poll is about to end.
+    pub(crate) fn take_stood_still_ns(&self) -> Option<u64> {
+        let since = self.stood_still_ns();
+        self.forget_standing_still();
+        // Relaxed: as above.
+        let item = self.stood_still_item.load(Ordering::Relaxed);
+        (since != 0 && item == self.starts()).then_some(since)
+    }
+
+    /// Its present item is over.
+    fn forget_standing_still(&self) {
         // Relaxed: as above.
         self.stood_still_ns.store(0, Ordering::Relaxed);
     }
 
-    /// See [`Worker::note_displaced`]; 0 for never.
+    /// See [`Worker::note_standing_still`]; 0 for never.
     #[inline]
     pub(crate) fn stood_still_ns(&self) -> u64 {
         // Relaxed: as above.

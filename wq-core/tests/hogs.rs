@@ -59,10 +59,10 @@ fn burners(n: usize) -> Vec<SystemStats> {
     stats
 }
 
-/// Times that somebody had to notice that a lane stands still.
+/// Times that somebody had to notice that a lane stands still. (Siblings take those that are
+/// declared free, too.)
 fn noticed(stats: &SystemStats) -> u64 {
     stats.handovers_hog
-        + stats.handovers_sibling
         + stats.handovers_monitor
         + stats.handovers_spotter
         + stats.handovers_producer

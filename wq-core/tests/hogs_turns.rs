@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use wq_core::{JoinHandle, Queue, System};
+use wq_core::{JoinHandle, Queue, System, Workqueue};
 
 /// What counts as burning, with something on top.
 const BURN: Duration = Duration::from_millis(2);
@@ -67,10 +67,11 @@ impl Crowd {
         })
     }
 
-    /// Runs some one after the other, until their type is known.
+    /// Runs several crowds, until their type is known: burners wait behind burners.
     fn warm_up(&self, queue: &Queue) {
-        for n in 0..WARM_UP {
-            self.spawn(queue, n).wait().expect("it ends");
+        for _ in 0..3 {
+            let all: Vec<_> = (0..WARM_UP).map(|n| self.spawn(queue, n)).collect();
+            all.into_iter().for_each(|one| one.wait().expect("it ends"));
         }
         self.most.store(0, Ordering::Relaxed);
         self.order.lock().expect("nobody panics").clear();
@@ -105,6 +106,23 @@ fn burners_start_in_order() {
     all.into_iter().for_each(|one| one.wait().expect("it ends"));
     let order = crowd.order.lock().expect("nobody panics").clone();
     assert_eq!(order, (0..12).collect::<Vec<_>>());
+}
+
+/// Goal: slots of a limited queue and turns of its pool do not get into each other's way. Method:
+/// more burners than slots, more slots than turns.
+#[test]
+fn burners_of_a_limited_queue_end() {
+    let system = System::builder().workers(1).build().expect("a System");
+    let (shorts, crowd) = (system.default_queue(), Crowd::default());
+    crowd.warm_up(&shorts);
+    let limited = Workqueue::unbound("limited").max_active(3).system(&system);
+    let limited = limited.build().expect("a good queue");
+    let all: Vec<_> = (0..12).map(|n| crowd.spawn(&limited, n)).collect();
+    // Their short items wait for a slot behind the burners.
+    drop(all);
+    assert!(limited.set_max_active(40).is_ok());
+    limited.drain().wait().expect("all end");
+    assert_eq!(limited.stats().completed, 24);
 }
 
 /// A burner that spawns another of its own type and blocks until that has ended, so deep.

@@ -257,9 +257,18 @@ fn world(owners: &[Workqueue]) -> (Arc<World>, mpsc::Receiver<(Waker, Arc<Atomic
     (Arc::new(world), receive)
 }
 
+/// A System for torture; where every step may be disturbed, workers come and go as well.
+fn builder() -> wq_core::SystemBuilder {
+    if cfg!(wq_hooks) {
+        System::builder().keep_alive(Duration::from_millis(3))
+    } else {
+        System::builder()
+    }
+}
+
 /// Random work for `time` while lanes are taken by force.
 fn torture(time: Duration, seed: u64) {
-    let system = System::builder().workers(2).build().unwrap();
+    let system = builder().workers(2).build().unwrap();
     be_patient(&system, PATIENCE);
     let owners = queues(&system);
     let (world, receive) = world(&owners);
@@ -365,6 +374,39 @@ fn stats(owners: &[Workqueue]) -> Vec<wq_core::QueueStats> {
 #[test]
 fn stress_forced_takeovers_briefly() {
     torture(Duration::from_secs(2), 0x9e37_79b9);
+}
+
+/// A number from the environment.
+#[cfg(wq_hooks)]
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+/// The same while a dice disturbs every step of the engine, in rounds with a fresh System each, for
+/// `WQ_STRESS_SECONDS`. Every step was disturbed in the end. `WQ_STRESS_SEED` repeats a round's
+/// dice.
+#[cfg(wq_hooks)]
+#[test]
+fn stress_disturbed_at_every_step() {
+    const ROUND: Duration = Duration::from_secs(5);
+    let time = Duration::from_secs(asked("WQ_STRESS_SECONDS").unwrap_or(20));
+    let clock = std::time::UNIX_EPOCH.elapsed().expect("a clock");
+    let mut seed = asked("WQ_STRESS_SEED").unwrap_or(clock.as_secs() << 8);
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        eprintln!("WQ_STRESS_SEED={seed}");
+        wq_core::driver::disturb(seed | 1 << 63);
+        torture(
+            time.min(ROUND),
+            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        );
+        seed += 1;
+    }
+    wq_core::driver::disturb(0);
+    let steps = wq_core::driver::disturbances();
+    eprintln!("{steps:?}");
+    assert!(steps.iter().all(|(_, count)| *count > 0), "{steps:?}");
 }
 
 /// Five minutes of it, in rounds with a fresh System each.

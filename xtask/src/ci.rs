@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::failure::Outcome;
 use crate::process::Cmd;
 use crate::progress::Progress;
-use crate::{loom, oldest, output, smoke};
+use crate::{idle, long, loom, oldest, output, sanitize, smoke, stress};
 
 /// What the whole may take from cold on two CPUs; slower is worth a warning, not a failure.
 const BUDGET: Duration = Duration::from_secs(20 * 60);
@@ -17,13 +17,23 @@ pub(crate) fn command(root: &Path) -> Outcome {
     let portable = Cmd::cargo("build -p wq-core --all-targets --target-dir target/portable")
         .env("RUSTFLAGS", "--cfg wq_portable")
         .dir(root);
-    // After the commands: models, portable build, oldest compiler, examples.
-    let mut progress = Progress::new(before.len() + 4);
+    // After the commands: models, idleness, stress twice, portable build, oldest compiler,
+    // examples.
+    let mut progress = Progress::new(before.len() + 7);
     for (name, cmd) in &before {
         progress.command(name, cmd)?;
     }
+    // It waits nearly all of the time: beside the models, which do not care for the clock.
+    let idle = idle::begin(root);
     progress.step("loom", "cargo xtask loom", || {
         loom::all(root, loom::CI_PREEMPTIONS)
+    })?;
+    progress.step("idle", "cargo xtask idle", || idle.end())?;
+    progress.step("stress", "cargo xtask stress", || {
+        stress::plain(root, stress::DEFAULT_SECONDS)
+    })?;
+    progress.step("stress, tsan", "cargo xtask stress --tsan", || {
+        stress_under_tsan(root)
     })?;
     progress.command("portable", &portable)?;
     progress.step("oldest", "cargo xtask oldest", || oldest::check(root))?;
@@ -34,6 +44,18 @@ pub(crate) fn command(root: &Path) -> Outcome {
         output::line(&format!("warning: {took} minutes, the budget is {budget}"));
     }
     Ok(())
+}
+
+/// The stress test under ThreadSanitizer, where the machine has what that needs: CI asks for
+/// nothing but a Rust toolchain.
+fn stress_under_tsan(root: &Path) -> Outcome {
+    match sanitize::tsan_is_there() {
+        Ok(()) => stress::tsan(root, stress::DEFAULT_SECONDS),
+        Err(missing) => {
+            long::loud_skip(&missing);
+            Ok(())
+        }
+    }
 }
 
 /// The steps that are one command each.

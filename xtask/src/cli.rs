@@ -8,7 +8,9 @@ use std::process::ExitCode;
 pub(crate) use args::Args;
 
 use crate::failure::{Failure, Outcome};
-use crate::{ci, long, loom, oldest, output, repo, sanitize, smoke, soak, tidy, weaken};
+use crate::{
+    ci, idle, long, loom, oldest, output, repo, sanitize, smoke, soak, stress, tidy, weaken,
+};
 
 /// The exit code of a command line that makes no sense, as usual.
 const USAGE_ERROR: u8 = 2;
@@ -28,7 +30,7 @@ struct Command {
 }
 
 /// All commands, in the order of the list.
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "ci",
         usage: "",
@@ -109,6 +111,23 @@ const COMMANDS: [Command; 10] = [
                   with status 0; where\nexamples/expected/NAME.txt exists, it must print exactly \
                   that.",
         run: |root, args| args.none().and_then(|()| smoke::command(root)),
+    },
+    Command {
+        name: "stress",
+        usage: "[--seconds N] [--tsan]",
+        summary: "random work while a dice disturbs every step of the engine",
+        details: "Builds with `--cfg wq_hooks` and runs the stress test for N seconds (20): at \
+                  each step a lane\nmay be taken, or the thread naps. A round prints its seed, \
+                  which WQ_STRESS_SEED repeats.\n--tsan: under ThreadSanitizer.",
+        run: stress::command,
+    },
+    Command {
+        name: "idle",
+        usage: "",
+        summary: "does an idle program wake nobody?",
+        details: "Gives Systems all kinds of work, waits for half a minute and counts the \
+                  wake-ups and the\nCPU time of every thread for ten seconds: there must be none.",
+        run: |root, args| args.none().and_then(|()| idle::cmd(root).run()),
     },
     Command {
         name: "soak",

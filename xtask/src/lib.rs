@@ -12,6 +12,7 @@
 mod ci;
 mod cli;
 mod failure;
+mod idle;
 mod long;
 mod loom;
 mod oldest;
@@ -24,6 +25,7 @@ mod sanitize;
 mod smoke;
 mod soak;
 mod source;
+mod stress;
 pub mod tidy;
 mod weaken;
 

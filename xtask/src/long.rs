@@ -5,14 +5,15 @@ use std::path::Path;
 use crate::failure::{Failure, Outcome};
 use crate::process::Cmd;
 use crate::progress::Progress;
-use crate::{loom, oldest, output, sanitize, soak, weaken};
+use crate::{idle, loom, oldest, output, sanitize, soak, stress, weaken};
 
 /// Runs all steps, also behind a failed one: each has something of its own to say.
 pub(crate) fn command(root: &Path) -> Outcome {
     let stress = Cmd::cargo("test -p wq-core --release --test stress -- --ignored").dir(root);
     let deep = format!("cargo xtask loom --preemptions {}", loom::LONG_PREEMPTIONS);
+    let disturbed_tsan = "cargo xtask stress --tsan --seconds 600";
     let tsan_missing = sanitize::tsan_is_possible().err();
-    let mut progress = Progress::new(7);
+    let mut progress = Progress::new(10);
     let results = [
         progress.step("oldest", "cargo xtask oldest --fetch", || {
             oldest::fetch_and_check(root)
@@ -27,6 +28,17 @@ pub(crate) fn command(root: &Path) -> Outcome {
             }
             None => sanitize::tsan(root),
         }),
+        progress.step("disturbed", "cargo xtask stress --seconds 600", || {
+            stress::plain(root, stress::LONG_SECONDS)
+        }),
+        progress.step("disturbed, tsan", disturbed_tsan, || match &tsan_missing {
+            Some(missing) => {
+                loud_skip(missing);
+                Ok(())
+            }
+            None => stress::tsan(root, stress::LONG_SECONDS),
+        }),
+        progress.command("idle", &idle::cmd(root)),
         progress.command("stress", &stress),
         progress.step("soak", "cargo xtask soak", || {
             soak::run(root, soak::DEFAULT_MINUTES)
@@ -49,7 +61,7 @@ pub(crate) fn command(root: &Path) -> Outcome {
 }
 
 /// Says that ThreadSanitizer was not run, so that nobody takes the silence for a result.
-fn loud_skip(missing: &Failure) {
+pub(crate) fn loud_skip(missing: &Failure) {
     output::line("!!!");
     output::line(&format!("!!! ThreadSanitizer was SKIPPED: {missing}"));
     output::line("!!!");

@@ -32,13 +32,18 @@ const LOOK_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn asan(root: &Path) -> Outcome {
     require_stress_tests(root)?;
     require_nightly()?;
-    let cmd = tests("asan").env("RUSTFLAGS", "-Zsanitizer=address");
+    let cmd = tests("asan", "*").env("RUSTFLAGS", "-Zsanitizer=address");
     finish(&cmd.env("ASAN_OPTIONS", "detect_leaks=1"), root)
 }
 
 /// Runs the stress tests under ThreadSanitizer, the standard library instrumented too.
 pub(crate) fn tsan(root: &Path) -> Outcome {
     require_stress_tests(root)?;
+    finish(&tsan_tests("*")?, root)
+}
+
+/// The command that runs integration tests of this name under ThreadSanitizer, without a filter.
+pub(crate) fn tsan_tests(name: &str) -> Outcome<Cmd> {
     require_nightly()?;
     let tools = Tools::find()?;
     let runtime = tools.runtime.display();
@@ -46,17 +51,23 @@ pub(crate) fn tsan(root: &Path) -> Outcome {
     // The runtime must come before libc in link order: else the first intercepted call is null.
     // The detector does not follow fences; `wq_tsan` lets code offer it an operation that it does.
     let flags = format!(
-        "--cfg wq_tsan -Zsanitizer=thread -Zexternal-clangrt -Zpre-link-args=-Wl,--no-as-needed \
+        "--cfg wq_tsan --cfg wq_hooks -Zsanitizer=thread -Zexternal-clangrt \
+         -Zpre-link-args=-Wl,--no-as-needed \
          -Zpre-link-args={runtime} -Clink-arg=-Wl,-rpath,{folder}"
     );
     let symbolizer = format!("external_symbolizer_path={}", tools.symbolizer.display());
-    let cmd = tests("tsan")
+    Ok(tests("tsan", name)
         .words("-Zbuild-std")
         .env("RUSTC", tools.compiler.to_string_lossy())
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)
-        .env("TSAN_OPTIONS", symbolizer);
-    finish(&cmd, root)
+        .env("TSAN_OPTIONS", symbolizer))
+}
+
+/// Whether the machine has what ThreadSanitizer needs; installs nothing.
+pub(crate) fn tsan_is_there() -> Outcome {
+    require_nightly()?;
+    Tools::look().map(drop)
 }
 
 /// Whether the machine has, or can be given, what ThreadSanitizer needs.
@@ -65,8 +76,10 @@ pub(crate) fn tsan_is_possible() -> Outcome {
 }
 
 /// The common part of both: integration tests only, in a target folder of their own.
-fn tests(name: &str) -> Cmd {
-    Cmd::cargo("+nightly test -p wq-core --test * --target")
+fn tests(name: &str, test: &str) -> Cmd {
+    Cmd::cargo("+nightly test -p wq-core --test")
+        .arg(test)
+        .arg("--target")
         .words(TARGET)
         .words(&format!("--target-dir target/{name}"))
         // Of the toolchain that runs us: its libraries are not those of the other compiler.

@@ -19,8 +19,9 @@ const PAUSE_ALONE: Duration = Duration::from_micros(200);
 const TOO_LATE: u32 = 10;
 /// A scheduler's turn; who comes so soon is not late.
 const NEVER_LATE: Duration = Duration::from_millis(10);
-/// Time without any work after which the monitor sleeps until it is woken.
-const IDLE_FOR: Duration = Duration::from_secs(30);
+/// Time without any work after which the monitor sleeps until it is woken, by the clock: rounds
+/// would be no measure where each is late. A program is promised to be quiet after half a minute.
+const IDLE_FOR: Duration = Duration::from_secs(10);
 /// The same where nobody is looked at.
 const IDLE_FOR_RESCUE: Duration = Duration::from_millis(100);
 
@@ -59,6 +60,8 @@ pub(crate) struct Pace {
     pub(crate) pause: Duration,
     /// Since there was work.
     idle: Duration,
+    /// Between the last two rounds: more than the pause on a full machine.
+    passed: Duration,
     /// The last round came late.
     late: bool,
 }
@@ -73,6 +76,7 @@ impl Pace {
         Pace {
             pause,
             idle: Duration::ZERO,
+            passed: Duration::ZERO,
             late: false,
         }
     }
@@ -81,9 +85,15 @@ impl Pace {
     /// have been stopped meanwhile? Not if the one before was late as well: that is how a crowded
     /// machine looks, and who judges never helps nobody.
     pub(crate) fn note_arrival(&mut self, after: Duration) -> bool {
+        self.passed = after;
         let was_late = self.late;
         self.late = after > (self.pause * TOO_LATE).max(NEVER_LATE);
         self.late && !was_late
+    }
+
+    /// Whether the pause is longer than it would be if work waited.
+    pub(crate) fn is_long(&self) -> bool {
+        self.pause > PAUSE.0
     }
 
     /// After a round.
@@ -98,7 +108,7 @@ impl Pace {
             (Activity::Waiting | Activity::Dear, _) => PAUSE.0,
         };
         let idle = if found == Activity::Idle {
-            self.idle + self.pause
+            self.idle + self.passed.max(self.pause)
         } else {
             Duration::ZERO
         };

@@ -71,15 +71,15 @@ fn poll_in_turn(current: &Current, lane: &Lane, entry: Entry, has_turn: bool) ->
         let Some(next) = next.flatten() else {
             return ended;
         };
-        settle(current, lane, ended);
+        settle(current, ended);
         entry = next;
     }
 }
 
-/// Counts an item that ended, wherever the lane may be.
-fn settle(current: &Current, lane: &Lane, mut ended: Option<Ended>) {
+/// Counts an item that ended, wherever the lane may be. The worker is not expected back: it goes on
+/// with another burner.
+fn settle(current: &Current, mut ended: Option<Ended>) {
     if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
-        current.note_slot_passed_on(lane);
         let queue = next.meta().queue;
         route::start(queue.get(), Some(current), next);
     }

@@ -3,28 +3,31 @@
 //! An item that waits for a lock sleeps like any other, so its lane is handed over; the next item
 //! wants the same lock and sleeps as well, and in the end each of them has a thread of its own,
 //! all in one row behind the lock. Nothing is gained by that: the lock lets one pass at a time.
-//! The kernel's file for a thread's state tells which futex it sleeps on. Where as many displaced
-//! workers as the pool has lanes wait on a futex already, and one of them came back from it a
-//! moment ago, the lock *moves*: the next in the row will have it soon, and its lane is left to
-//! it for that moment. A lock that is held for long moves nobody and delays no hand-over; neither
-//! does a condition variable or a barrier on which everybody waits.
+//! The kernel's file for a thread's state tells which futex it sleeps on. Where half as many
+//! displaced workers as the pool has lanes wait on a futex already, the next in the row keeps its lane as
+//! long as the lock *moves*: one that waits was woken and lost the race for it (its CPU time has
+//! risen between two looks, though it sleeps at both), or came back with it after a short wait. A
+//! lock need not be fair, so how long one waits tells nothing. A lock that is held for long moves
+//! nobody, and delays hand-overs by half a millisecond at most; neither does a condition variable
+//! or a barrier on which everybody waits.
 //!
-//! All of this is a guess, made of relaxed words: wrong ones cost a hand-over or a quarter of a
-//! millisecond, at most one. What decides is [`Convoys::grace_ns`].
+//! All of this is a guess, made of relaxed words: wrong ones cost a hand-over or a fraction of a
+//! millisecond. What decides is [`Convoys::grace_ns`].
 
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 /// Futexes that a pool keeps in mind; two that meet push each other out.
 const SLOTS: usize = 16;
-
-/// A futex moves if a worker came back from it no longer ago than this many usual waits (its holder
-/// may have been preempted), within these bounds, ns; and so long a lane is left to a worker that
-/// waits on one.
-const USUAL_WAITS: u64 = 4;
-const MOVES_WITHIN_NS: (u64, u64) = (250_000, 1_000_000);
-
-/// Waits of this length, ns, are worth a hand-over each: a lane is not left standing for longer.
-const LONG_WAIT_NS: u64 = 1_000_000;
+/// A lock moves for so long after it moved somebody, ns: its holder may be preempted for a moment.
+const MOVES_FOR_NS: u64 = 500_000;
+/// One that does not move now, but did when it was last looked at, is watched for so long, ns.
+const WATCHED_FOR_NS: u64 = 250_000;
+/// That it moves nobody is believed for so long, ns.
+const STANDS_FOR_NS: u64 = 100_000_000;
+/// A wait that is no longer than this, ns, tells that the lock moves.
+const SHORT_WAIT_NS: u64 = 5_000_000;
+/// No lane is left to a row for longer than this, ns: whatever the reason, other work waits.
+const MOST_NS: u64 = 50_000_000;
 
 /// The memory of a pool. Relaxed throughout: hints.
 #[derive(Debug)]
@@ -37,10 +40,23 @@ struct Convoy {
     futex: AtomicUsize,
     /// Workers that lost a lane while they waited on it, and are not back.
     waiting: AtomicI32,
-    /// When the last one came back, ns.
+    /// When it last moved somebody, ns.
     moved_ns: AtomicU64,
-    /// How long they usually wait, ns.
-    usual_ns: AtomicU64,
+    /// When it was last found to move nobody, ns.
+    stood_ns: AtomicU64,
+}
+
+/// A look at a worker that sleeps on a futex.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Waiter {
+    /// The futex; not 0.
+    pub(crate) futex: usize,
+    /// It used CPU time since the last look at it in the same item.
+    pub(crate) was_up: bool,
+    /// For how long it is known to sleep, ns.
+    pub(crate) blocked_ns: u64,
+    /// The clock, ns.
+    pub(crate) now_ns: u64,
 }
 
 impl Convoys {
@@ -52,7 +68,7 @@ impl Convoys {
                     futex: AtomicUsize::new(0),
                     waiting: AtomicI32::new(0),
                     moved_ns: AtomicU64::new(0),
-                    usual_ns: AtomicU64::new(0),
+                    stood_ns: AtomicU64::new(0),
                 }
             }; SLOTS],
         )
@@ -65,24 +81,33 @@ impl Convoys {
         &self.0[(hash >> 16) % SLOTS]
     }
 
-    /// For how long the lane is to be left to a worker that waits on this futex, in a pool with so
-    /// many lanes; 0: not at all.
-    pub(crate) fn grace_ns(&self, futex: usize, lanes: usize, now_ns: u64) -> u64 {
-        if futex == 0 {
+    /// Whether so many displaced workers wait on this futex already.
+    pub(crate) fn is_row(&self, futex: usize, some: usize) -> bool {
+        let slot = self.slot(futex);
+        slot.futex.load(Ordering::Relaxed) == futex
+            && slot.waiting.load(Ordering::Relaxed) >= some as i32
+    }
+
+    /// For how long its lane is to be left to the next in a row; 0: not at all.
+    pub(crate) fn grace_ns(&self, waiter: Waiter) -> u64 {
+        let slot = self.slot(waiter.futex);
+        if waiter.was_up {
+            slot.moved_ns.store(waiter.now_ns, Ordering::Relaxed);
+        }
+        let moved_ns = slot.moved_ns.load(Ordering::Relaxed);
+        let stood_ns = slot.stood_ns.load(Ordering::Relaxed);
+        let since = |then_ns| waiter.now_ns.saturating_sub(then_ns);
+        if since(moved_ns) < MOVES_FOR_NS {
+            return MOST_NS;
+        }
+        // What was found out last counts.
+        if stood_ns > moved_ns && since(stood_ns) < STANDS_FOR_NS {
             return 0;
         }
-        let slot = self.slot(futex);
-        let usual_ns = slot.usual_ns.load(Ordering::Relaxed);
-        let a_row = slot.futex.load(Ordering::Relaxed) == futex
-            && slot.waiting.load(Ordering::Relaxed) >= lanes as i32
-            && usual_ns < LONG_WAIT_NS;
-        let moves_within_ns = (usual_ns * USUAL_WAITS).clamp(MOVES_WITHIN_NS.0, MOVES_WITHIN_NS.1);
-        let still_ns = now_ns.saturating_sub(slot.moved_ns.load(Ordering::Relaxed));
-        if a_row && still_ns < moves_within_ns {
-            moves_within_ns
-        } else {
-            0
+        if waiter.blocked_ns >= WATCHED_FOR_NS {
+            slot.stood_ns.store(waiter.now_ns, Ordering::Relaxed);
         }
+        WATCHED_FOR_NS
     }
 
     /// A worker loses its lane while it waits on this futex.
@@ -95,7 +120,7 @@ impl Convoys {
             slot.futex.store(futex, Ordering::Relaxed);
             slot.waiting.store(0, Ordering::Relaxed);
             slot.moved_ns.store(0, Ordering::Relaxed);
-            slot.usual_ns.store(0, Ordering::Relaxed);
+            slot.stood_ns.store(0, Ordering::Relaxed);
         }
         slot.waiting.fetch_add(1, Ordering::Relaxed);
     }
@@ -113,11 +138,9 @@ impl Convoys {
         let slot = self.slot(futex);
         if futex != 0 && slot.futex.load(Ordering::Relaxed) == futex {
             slot.waiting.fetch_sub(1, Ordering::Relaxed);
-            slot.moved_ns.store(now_ns, Ordering::Relaxed);
-            // Moves by a quarter at a time.
-            let usual = slot.usual_ns.load(Ordering::Relaxed);
-            let usual = usual - usual / 4 + waited_ns / 4;
-            slot.usual_ns.store(usual, Ordering::Relaxed);
+            if waited_ns < SHORT_WAIT_NS {
+                slot.moved_ns.store(now_ns, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -126,53 +149,86 @@ impl Convoys {
 mod tests {
     use super::*;
 
-    const LANES: usize = 2;
+    const SOME: usize = 2;
     const LOCK: usize = 0x7f00_1234;
+    /// A moment.
+    const T: u64 = 1_000_000_000;
 
-    /// Only a row behind a lock that moves keeps a lane; when the row is short, the lock stands
-    /// still, or waits are long, it does not.
-    #[test]
-    fn a_row_behind_a_moving_lock_keeps_its_lanes() {
-        let convoys = Convoys::new();
-        let grace_ns = |now_ns| convoys.grace_ns(LOCK, LANES, now_ns);
-        (0..4 * LANES).for_each(|_| convoys.note_wait(LOCK));
-        assert_eq!(grace_ns(9_000_000), 0, "nobody came back yet");
-        convoys.note_return(LOCK, 100_000, 9_000_000);
-        assert_eq!(grace_ns(9_000_001), MOVES_WITHIN_NS.0);
-        assert_eq!(
-            grace_ns(9_000_000 + MOVES_WITHIN_NS.0),
-            0,
-            "it stands still again"
-        );
-        convoys.note_return(LOCK, 50_000_000, 9_300_000);
-        assert_eq!(grace_ns(9_300_001), 0, "its waits are long");
-        (0..16).for_each(|_| convoys.note_return(LOCK, 100_000, 9_400_000));
-        (0..16).for_each(|_| convoys.note_wait(LOCK));
-        let usual = grace_ns(9_400_001);
-        assert!(
-            (400_000..1_000_000).contains(&usual),
-            "they are short again: {usual}"
-        );
-        (0..16).for_each(|_| convoys.forget(LOCK));
-        assert_eq!(grace_ns(9_400_001), 0, "the row is shorter than the lanes");
+    /// A look at the next in the row.
+    fn look(now_ns: u64, blocked_ns: u64, was_up: bool) -> Waiter {
+        Waiter {
+            futex: LOCK,
+            was_up,
+            blocked_ns,
+            now_ns,
+        }
     }
 
-    /// What is no futex has no row, and a futex that takes another's place begins anew.
+    /// A row is of so many displaced workers on one futex.
     #[test]
-    fn other_waits_have_no_row() {
+    fn a_row_is_of_displaced_workers() {
         let convoys = Convoys::new();
+        assert!(!convoys.is_row(LOCK, SOME));
+        (0..SOME).for_each(|_| convoys.note_wait(LOCK));
+        assert!(convoys.is_row(LOCK, SOME) && !convoys.is_row(LOCK, SOME + 1));
+        convoys.note_return(LOCK, 1, T);
+        assert!(!convoys.is_row(LOCK, SOME));
+        convoys.note_wait(LOCK);
+        convoys.forget(LOCK);
+        assert!(!convoys.is_row(LOCK, SOME));
         (0..8).for_each(|_| convoys.note_wait(0));
-        convoys.note_return(0, 1, 1);
-        assert_eq!(convoys.grace_ns(0, LANES, 2), 0);
+        assert!(!convoys.is_row(LOCK, SOME), "other waits are no row");
+    }
+
+    /// A lock that moves keeps the lane, one that stands still does not, one that is not known is
+    /// watched first.
+    #[test]
+    fn moving_locks_keep_lanes() {
+        let convoys = Convoys::new();
+        convoys.note_wait(LOCK);
+        let grace_ns = |now, blocked, up| convoys.grace_ns(look(now, blocked, up));
+        assert_eq!(grace_ns(T, 0, false), WATCHED_FOR_NS);
+        assert_eq!(
+            grace_ns(T + 100_000, 100_000, true),
+            MOST_NS,
+            "it lost a race for the lock"
+        );
+        assert_eq!(grace_ns(T + 500_000, 500_000, false), MOST_NS);
+        assert_eq!(
+            grace_ns(T + 700_000, 700_000, false),
+            WATCHED_FOR_NS,
+            "it stands still"
+        );
+        assert_eq!(grace_ns(T + 700_001, 0, false), 0, "which is known now");
+        convoys.note_return(LOCK, 50_000_000, T + 800_000);
+        assert_eq!(
+            grace_ns(T + 900_000, 0, false),
+            0,
+            "a long wait tells nothing"
+        );
+        convoys.note_return(LOCK, 60_000, T + 950_000);
+        assert_eq!(
+            grace_ns(T + 1_000_000, 0, false),
+            MOST_NS,
+            "a short one does"
+        );
+    }
+
+    /// A lock that was found standing still is not watched again at once; another that takes its
+    /// place is.
+    #[test]
+    fn what_was_found_out_is_kept_for_a_while() {
+        let convoys = Convoys::new();
+        convoys.note_wait(LOCK);
+        let grace_ns = |now, blocked| convoys.grace_ns(look(now, blocked, false));
+        assert_eq!(grace_ns(T, WATCHED_FOR_NS), WATCHED_FOR_NS, "which is over");
+        assert_eq!(grace_ns(T + 1, 0), 0);
+        assert_eq!(grace_ns(T + STANDS_FOR_NS, 0), WATCHED_FOR_NS, "long ago");
+        assert_eq!(grace_ns(T + STANDS_FOR_NS, WATCHED_FOR_NS), WATCHED_FOR_NS);
         let mut others = (1..).map(|n| LOCK + 4 * n);
         let same = |&other: &usize| std::ptr::eq(convoys.slot(other), convoys.slot(LOCK));
-        let other = others.find(same).expect("there are few slots");
-        (0..4).for_each(|_| convoys.note_wait(LOCK));
-        convoys.note_return(LOCK, 1, 1);
-        assert_ne!(convoys.grace_ns(LOCK, LANES, 2), 0);
-        convoys.note_wait(other);
-        convoys.note_return(other, 1, 1);
-        assert_eq!(convoys.grace_ns(LOCK, LANES, 2), 0);
-        assert_eq!(convoys.grace_ns(other, LANES, 2), 0);
+        convoys.note_wait(others.find(same).expect("there are few slots"));
+        assert!(!convoys.is_row(LOCK, 1));
+        assert_eq!(grace_ns(T + STANDS_FOR_NS + 1, 0), WATCHED_FOR_NS);
     }
 }

@@ -133,7 +133,7 @@ impl SystemInner {
         match look {
             Look::Acted => return Found::Acted,
             Look::Fine => return Found::Nothing,
-            Look::Blocked | Look::Running | Look::Unseen => {}
+            Look::Blocked | Look::Refused | Look::Running | Look::Unseen => {}
         }
         current.siblings.still.set(Some(now));
         if matches!(look, Look::Running | Look::Unseen) {

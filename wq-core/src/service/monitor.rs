@@ -63,7 +63,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
-        system.monitor.park(Some(pace.pause));
+        doze(system, pace);
         let company = system.company();
         let now = os::monotonic_ns();
         let passed = Duration::from_nanos(now.saturating_sub(last));
@@ -89,6 +89,15 @@ pub(super) fn run(system: &Arc<SystemInner>) {
             (pace, last) = (Pace::fresh(company), os::monotonic_ns());
         }
     }
+}
+
+/// The pause between two rounds. A long one is cut short when work begins to wait.
+fn doze(system: &SystemInner, pace: Pace) {
+    // Relaxed: a hint; see `hurry_monitor`.
+    let set = |dozes| system.monitor_dozes.store(dozes, Ordering::Relaxed);
+    set(pace.is_long());
+    system.monitor.park(Some(pace.pause));
+    set(false);
 }
 
 /// Looks at all lanes, and at all workers.
@@ -212,7 +221,7 @@ fn judge(
         look @ (Look::Running | Look::Unseen) => {
             judge_hog(system, pool, lane, seen, look == Look::Running)
         }
-        Look::Fine | Look::Blocked => Some(seen),
+        Look::Fine | Look::Blocked | Look::Refused => Some(seen),
     }
 }
 
@@ -275,17 +284,21 @@ fn judge_hog(
         can_see,
         grace: grace_ns.map(Duration::from_nanos),
     };
-    let sensor = match policy::fault(standing) {
+    // 0 where that is not known.
+    let first_ns = seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64);
+    let fault = policy::fault(standing);
+    if fault == Some(Fault::Burns) {
+        // Whether it loses its lane or what waits behind it.
+        worker.note_standing_still(seen.starts, first_ns);
+    }
+    let sensor = match fault {
         None => return Some(seen),
         Some(Fault::Sleeps) => Sensor::Monitor,
         Some(Fault::Burns) if system.relieve(pool, lane, seen.view) => {
             system.stats.relieved.raise();
             return Some(seen);
         }
-        Some(Fault::Burns) => {
-            // 0 where that is not known.
-            Sensor::Hog(seen.cpu_at_first.map_or(0, |first| first.as_nanos() as u64))
-        }
+        Some(Fault::Burns) => Sensor::Hog(first_ns),
     };
     (!system.take_over(pool, lane, seen.view, sensor)).then_some(seen)
 }

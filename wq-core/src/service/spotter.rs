@@ -20,8 +20,10 @@ const FRUITLESS_LOOKS: u32 = 16;
 /// Bounds of that while.
 const NAP: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
-/// Time between two looks at a block that may be over soon.
-const GRACE_STEP: Duration = Duration::from_micros(20);
+/// Time between two looks at a block that may be over soon: a part of what it has lasted, within
+/// these bounds.
+const GRACE_STEP: (Duration, Duration) = (Duration::from_micros(20), Duration::from_micros(250));
+const GRACE_STEPS: u32 = 4;
 
 /// Long against the pauses of a busy CPU, short against what the monitor's rounds leave.
 const SHORT_SLEEP: Duration = Duration::from_millis(2);
@@ -61,8 +63,10 @@ fn serve(system: &Arc<SystemInner>, record: &CpuRecord) {
                 os::sched_yield();
             }
             Look::Blocked => os::sched_yield(),
-            Look::Running | Look::Unseen => {
-                system.stats.fruitless.raise();
+            found @ (Look::Running | Look::Unseen | Look::Refused) => {
+                if found != Look::Refused {
+                    system.stats.fruitless.raise();
+                }
                 fruitless += 1;
                 if fruitless < FRUITLESS_LOOKS {
                     os::sched_yield();
@@ -108,6 +112,7 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
         }
         match look {
             Look::Acted => found = Look::Acted,
+            Look::Refused if found != Look::Acted => found = Look::Refused,
             Look::Fine => {}
             other if found == Look::Fine => found = other,
             _ => {}
@@ -124,9 +129,13 @@ fn wait_out_grace(
     lane: &crate::lane::Lane,
 ) -> Look {
     let begun = os::monotonic_ns();
+    let mut lasted = 0;
     loop {
-        record.spotter.park(Some(GRACE_STEP));
-        let lasted = os::monotonic_ns().saturating_sub(begun).max(1);
+        let step = Duration::from_nanos(lasted) / GRACE_STEPS;
+        record
+            .spotter
+            .park(Some(step.clamp(GRACE_STEP.0, GRACE_STEP.1)));
+        lasted = os::monotonic_ns().saturating_sub(begun).max(1);
         match system.examine(pool, lane, Sensor::Spotter, lasted) {
             Look::Blocked => {}
             other => return other,

@@ -330,6 +330,7 @@ impl SystemBuilder {
             maker: Parker::new(),
             monitor: Parker::new(),
             monitor_armed: Armed::new(),
+            monitor_dozes: AtomicBool::new(false),
             threads: AtomicU32::new(0),
             stats: Stats::default(),
             said_nice: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! A page fault that is served late, by a task behind the one that faults.
 //!
-//! `userfaultfd` lets a program serve its own faults. Where the kernel refuses it, the test says so.
+//! `userfaultfd` lets a program serve its own faults. Where the kernel refuses it, the test says
+//! so.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -68,4 +68,8 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "wq-core/tests/unmarked/faults.rs",
         "system calls by which a test serves page faults itself",
     ),
+    (
+        "wq-core/tests/allocator.rs",
+        "an allocator for the whole test program, which sleeps",
+    ),
 ];
