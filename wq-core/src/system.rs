@@ -272,6 +272,9 @@ impl SystemInner {
 
     /// Wakes the spotter of the lane's CPU, if it sleeps; the monitor where there is none.
     pub(crate) fn arm_spotter(&self, lane: &Lane) {
+        if !self.sensors.any() {
+            return lane.spend_eagerness();
+        }
         let record = &self.cpus[self.ordinal(lane.cpu)];
         if record.armed.arm() {
             lane.spend_eagerness();

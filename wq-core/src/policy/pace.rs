@@ -91,9 +91,18 @@ impl Pace {
         self.late && !was_late
     }
 
-    /// Whether the pause is longer than it would be if work waited.
-    pub(crate) fn is_long(&self) -> bool {
-        self.pause > PAUSE.0
+    /// Whether the pause is longer than it would be if work waited, and somebody minds.
+    pub(crate) fn is_long(&self, company: Company) -> bool {
+        self.pause > PAUSE.0 && company != Company::NotWanted
+    }
+
+    /// The pause was cut short because work began to wait: the next one is the shortest, whatever
+    /// is found, so that this happens once in a millisecond at most.
+    pub(crate) fn hurried(self) -> Pace {
+        Pace {
+            pause: PAUSE.0 / 2,
+            ..self
+        }
     }
 
     /// After a round.
@@ -177,6 +186,26 @@ mod tests {
         assert_eq!(answers, [false, false, true, false, false, false, true]);
         pace.pause = PAUSE.1;
         assert!(!pace.note_arrival(US(100_000)) && pace.note_arrival(US(100_001)));
+    }
+
+    /// Who was called a moment ago is not to be called again.
+    #[test]
+    fn a_hurried_round_is_followed_by_a_short_pause() {
+        let company = Company::Spotters;
+        let mut pace = Pace::fresh(company);
+        while !pace.is_long(company) {
+            pace = pace.next(Activity::Busy, company);
+        }
+        assert!(
+            !pace.is_long(Company::NotWanted),
+            "nobody is to be called there"
+        );
+        for found in [Activity::Idle, Activity::Busy, Activity::Waiting] {
+            assert!(
+                !pace.hurried().next(found, company).is_long(company),
+                "{found:?}"
+            );
+        }
     }
 
     /// Where nobody is looked at there is nothing to be quick for.

@@ -4,10 +4,10 @@
 //! wants the same lock and sleeps as well, and in the end each of them has a thread of its own,
 //! all in one row behind the lock. Nothing is gained by that: the lock lets one pass at a time.
 //! The kernel's file for a thread's state tells which futex it sleeps on. Where half as many
-//! displaced workers as the pool has lanes wait on a futex already, the next in the row keeps its lane as
-//! long as the lock *moves*: one that waits was woken and lost the race for it (its CPU time has
-//! risen between two looks, though it sleeps at both), or came back with it after a short wait. A
-//! lock need not be fair, so how long one waits tells nothing. A lock that is held for long moves
+//! displaced workers as the pool has lanes wait on a futex already, the next in the row keeps its
+//! lane as long as the lock *moves*: one that waits was woken and lost the race for it (its CPU
+//! time has risen between two looks, though it sleeps at both), or came back after a short wait.
+//! A lock need not be fair, so how long one waits tells nothing. A lock that is held for long moves
 //! nobody, and delays hand-overs by half a millisecond at most; neither does a condition variable
 //! or a barrier on which everybody waits.
 //!

@@ -63,7 +63,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     let mut pace = Pace::fresh(system.company());
     let mut last = os::monotonic_ns();
     while !system.is_stopped() {
-        doze(system, pace);
+        let hurried = doze(system, pace, system.company());
         let company = system.company();
         let now = os::monotonic_ns();
         let passed = Duration::from_nanos(now.saturating_sub(last));
@@ -72,6 +72,8 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         } else if company == Company::Nobody && passed < pace.pause {
             // Woken: work has begun to wait where no spotter looks.
             pace = Pace::fresh(company);
+        } else if hurried {
+            pace = pace.hurried();
         }
         last = now;
         let found = round(system, &mut memory);
@@ -94,13 +96,13 @@ pub(super) fn run(system: &Arc<SystemInner>) {
     }
 }
 
-/// The pause between two rounds. A long one is cut short when work begins to wait.
-fn doze(system: &SystemInner, pace: Pace) {
-    // Relaxed: a hint; see `hurry_monitor`.
-    let set = |dozes| system.monitor_dozes.store(dozes, Ordering::Relaxed);
-    set(pace.is_long());
+/// The pause between two rounds. A long one is cut short when work begins to wait: true.
+fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
+    let long = pace.is_long(company);
+    // Relaxed, here and below: a hint; see `hurry_monitor`.
+    system.monitor_dozes.store(long, Ordering::Relaxed);
     system.monitor.park(Some(pace.pause));
-    set(false);
+    long && !system.monitor_dozes.swap(false, Ordering::Relaxed)
 }
 
 /// Looks at all lanes, and at all workers.
