@@ -128,6 +128,13 @@ impl Meta {
         self.burns() || self.stretch.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether all that there is to be known is that it goes on a row of yields.
+    #[inline(always)]
+    pub(crate) fn only_goes_on(&self) -> bool {
+        let stretch = self.stretch.load(Ordering::Relaxed);
+        !self.burns() && stretch & (GOES_ON | MARKED | TURN) == GOES_ON
+    }
+
     /// Whether the item is known to burn CPU.
     #[inline(always)]
     pub(crate) fn burns(&self) -> bool {

@@ -239,11 +239,22 @@ fn hold(current: &Current, slot: usize, token: Token) {
 /// only drops its future. `Some`: the item has ended.
 #[inline]
 fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
-    if entry.meta().is_special() {
+    if entry.meta().is_special() && !is_one_more_yield(current, &entry) {
         burn::execute(current, lane, entry)
     } else {
         poll(current, lane, entry)
     }
+}
+
+/// The usual special item: it goes on a row of yields, and this poll is not one to be timed.
+#[inline(always)]
+fn is_one_more_yield(current: &Current, entry: &Entry) -> bool {
+    let meta = entry.meta();
+    let untimed = meta.only_goes_on() && current.measure.passes();
+    if untimed {
+        meta.begin_poll_of_stretch();
+    }
+    untimed
 }
 
 /// See [`execute`].

@@ -78,6 +78,16 @@ impl Measure {
         left == 0
     }
 
+    /// As [`Measure::is_turn`], for one that is not: true. On false ask that one.
+    #[inline(always)]
+    pub(crate) fn passes(&self) -> bool {
+        let left = self.left.get();
+        if left > 1 {
+            self.left.set(left - 1);
+        }
+        left > 1
+    }
+
     /// Such a poll begins and is timed; `clock` reads the thread's CPU time.
     pub(crate) fn begin_sample(&self, clock: impl Fn() -> u64) {
         let (first, second) = (clock(), clock());

@@ -84,7 +84,7 @@ impl LaneQueue {
     }
 
     /// Takes the entry whose turn it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, inbox: &Inbox) -> Option<Entry> {
         self.pops = self.pops.wrapping_add(1);
         let listens = self.clock.listens(self.pops) || self.len() == 0;
