@@ -520,7 +520,9 @@ fn expect_no_return(pool: &Pool, worker: &Worker, futex: usize) {
 fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns: u64) -> u64 {
     // Relaxed: a tuning value.
     let grace = lane.watch.grace_ns.load(Ordering::Relaxed);
-    let some = pool.in_use().div_ceil(2);
+    let lanes = pool.in_use();
+    // With one lane, a single worker that is about to come back is no row.
+    let some = if lanes == 1 { 2 } else { lanes.div_ceil(2) };
     if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
         return grace;
     }
