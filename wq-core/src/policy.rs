@@ -11,7 +11,7 @@ mod pace;
 mod share;
 mod standstill;
 
-pub(crate) use growth::{Demand, HARD_CAP_FACTOR, Ramp, Room, room};
+pub(crate) use growth::{HARD_CAP_FACTOR, Room, room};
 pub(crate) use order::{ServiceOrder, Source, Waiting};
 pub(crate) use pace::{Activity, Company, Pace};
 pub(crate) use share::{LaneClock, Sample, Share};

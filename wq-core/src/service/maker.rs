@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::lane::Lane;
-use crate::policy::{Demand, Ramp, Room};
+use crate::policy::Room;
 use crate::pool::Pool;
 use crate::proto::owner::WorkerId;
 use crate::run;
@@ -86,9 +86,6 @@ type Memory = HashMap<u32, Growth>;
 /// What it remembers of one.
 #[derive(Debug)]
 struct Growth {
-    ramp: Ramp,
-    /// The pool's returns at the request before.
-    returns: u32,
     /// Since when nothing ended and nothing was added, ns; `None`: the pool is below its bound.
     still_since_ns: Option<u64>,
     /// The pool's returns by then, and what its lanes' owners had ended.
@@ -99,31 +96,9 @@ impl Growth {
     /// Of a pool that asks for the first time.
     fn new() -> Growth {
         Growth {
-            ramp: Ramp::new(),
-            returns: 0,
             still_since_ns: None,
             still: (0, Vec::new()),
         }
-    }
-
-    /// How many workers are to be idle or coming, by a new request.
-    fn needed(&mut self, pool: &Pool) -> u32 {
-        let stalled = |lane: &&Lane| {
-            let view = lane.view();
-            // A parked owner has been woken, or will be.
-            lane.has_work() && !view.is_running() && !view.is_parked()
-        };
-        // Relaxed: a statistic.
-        let returns = pool.returns.load(Ordering::Relaxed);
-        let demand = Demand {
-            stalled: pool.lanes().iter().filter(stalled).count() as u32,
-            waiting: pool.lanes().iter().map(|lane| lane.waiting() as u32).sum(),
-            away: pool.away(),
-            came_back: returns != self.returns,
-        };
-        self.returns = returns;
-        self.ramp = self.ramp.next(demand);
-        self.ramp.needed(demand)
     }
 
     /// Looks at a pool that is at its bound: whether nothing has ended for [`AT_BOUND`].
@@ -172,11 +147,16 @@ impl Growth {
     }
 }
 
-/// Makes the workers that a pool needs: see [`Ramp::needed`].
+/// Makes the workers that a pool needs: one for each lane that stands still, and a reserve of one.
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
-    let needed = growth.needed(pool);
+    let stalled = |lane: &&Lane| {
+        let view = lane.view();
+        // A parked owner has been woken, or will be.
+        lane.has_work() && !view.is_running() && !view.is_parked()
+    };
+    let needed = pool.lanes().iter().filter(stalled).count() as u32 + 1;
     // Relaxed: policy counts; this thread alone raises `nr_workers`.
     let coming = || pool.nr_idle.load(Ordering::Relaxed) + pool.wanted.load(Ordering::Relaxed);
     let mut made = 0;

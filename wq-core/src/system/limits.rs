@@ -3,9 +3,9 @@
 //! The monitor reads them when it leaves a deep sleep and then once a second while there is work,
 //! so an idle program is not woken for them. A changed quota changes how many lanes of unbound
 //! pools are *in use*: no lane is ever freed, those beyond that number get no more work from
-//! outside, and their worker moves what it finds there to the others. Where CPUs are taken away the kernel lets
-//! threads that were bound to them run elsewhere; here masks are set anew, and bound when the CPU
-//! is back.
+//! outside, and their worker moves what it finds there to the others. Where CPUs are taken away
+//! the kernel lets threads that were bound to them run elsewhere; here masks are set anew, and
+//! bound when the CPU is back.
 //!
 //! Not for the System's own choice of CPUs, which is fixed when it is made.
 
