@@ -201,7 +201,7 @@ fn runtimes(text: &str) -> Result<Vec<RuntimeId>, String> {
         .collect())
 }
 
-/// What follows `--child`: CASE RUNTIME EFFORT [ITERATIONS].
+/// What follows `--child`: CASE RUNTIME EFFORT `[ITERATIONS]`.
 fn child(args: &mut impl Iterator<Item = String>) -> Result<Action, String> {
     let name = value(args, "--child")?;
     let case = cases::ALL.iter().find(|case| case.name == name);
