@@ -342,10 +342,20 @@ impl WorkInner {
         Ok(())
     }
 
+    /// Begins this request's execution, if it is its turn. Under the lock of those who wait: who
+    /// sees the item running there also sees which request that is.
+    fn begin(&self, request: Request) -> Begin {
+        let mut progress = lock(&self.progress);
+        let begin = self.state.begin(request);
+        if begin == Begin::Run {
+            progress.begin(request);
+        }
+        begin
+    }
+
     /// Runs the function; the caller holds the right to.
     fn run_body(&self, request: Request) {
         let outer = INSIDE.replace(std::ptr::from_ref(self));
-        lock(&self.progress).begin(request);
         Current::with(|current| {
             if let Some(current) = current {
                 current.worker.note_kind(self.kind);
@@ -374,11 +384,11 @@ impl Future for Run {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut begin = self.work.state.begin(self.request);
+        let mut begin = self.work.begin(self.request);
         if begin == Begin::Wait {
             *lock(&self.work.deferred) = Some(cx.waker().clone());
             // The running execution may have ended before the waker was there: look again.
-            begin = self.work.state.begin(self.request);
+            begin = self.work.begin(self.request);
         }
         match begin {
             Begin::Wait => return Poll::Pending,
