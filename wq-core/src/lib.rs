@@ -123,7 +123,7 @@ pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
 #[cfg(not(loom))]
 pub use self::sense::report::{Ability, Sensing, SensorReport, ThreadStates};
 #[cfg(not(loom))]
-pub use self::stats::{QueueStats, SystemStats};
+pub use self::stats::{PoolStats, QueueStats, SystemStats};
 #[cfg(not(loom))]
 pub use self::system::builder::SystemBuilder;
 #[cfg(not(loom))]

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::CpuSet;
+use crate::pool::Pool;
 use crate::sense::Sensor;
 
 /// A counter that anybody may raise.
@@ -49,6 +51,7 @@ pub(crate) struct Stats {
     pub(crate) relieved: Counter,
     pub(crate) rescues: Counter,
     pub(crate) threads_peak: Counter,
+    pub(crate) away_peak: Counter,
     pub(crate) creation_failures: Counter,
     pub(crate) at_bound: Counter,
     pub(crate) nice_refused: Counter,
@@ -100,6 +103,12 @@ pub struct SystemStats {
     pub threads: usize,
     /// Most threads at a time so far.
     pub threads_peak: usize,
+    /// Workers that came back from an item after another worker had got their lane.
+    pub returns: u64,
+    /// Most workers of all pools that were inside an item without a lane, beyond those that run
+    /// the lanes. The monitor counts them in its rounds, a millisecond apart at best while work
+    /// waits: a shorter peak may be missed.
+    pub away_peak: usize,
     /// Worker pools made so far.
     pub pools: usize,
     /// Queues that exist, the System's own included.
@@ -141,6 +150,60 @@ pub struct SystemStats {
     pub at_worker_bound: u64,
     /// High priority workers that run at normal priority, for lack of a right.
     pub nice_refused: u64,
+}
+
+/// What a pool of workers looks like now: `System::pools`. A snapshot: the fields are read one
+/// after another, so while workers come and go they may not add up.
+///
+/// # Examples
+/// ```
+/// let system = wq_core::System::builder().workers(2).build()?;
+/// system.run(async {});
+/// for pool in system.pools() {
+///     println!("{}: {} of {} workers", pool.name, pool.workers, pool.bound);
+/// }
+/// # Ok::<(), wq_core::BuildError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// What the names of its threads begin with, after that of the System: a CPU's number for a
+    /// pool that is bound to it, `u` and a number for an unbound one.
+    pub name: String,
+    /// CPUs that its workers are made for.
+    pub cpus: CpuSet,
+    /// Nice value that its workers are meant to have.
+    pub nice: i8,
+    /// Lanes in use: items that may run at a time.
+    pub lanes: usize,
+    /// Threads, those without work included.
+    pub workers: usize,
+    /// Spare workers: they have neither a lane nor an item.
+    pub idle: usize,
+    /// Workers inside an item whose lane another one has: most of them are blocked.
+    pub away: usize,
+    /// Workers that it has without hesitation: `SystemBuilder::max_workers`.
+    pub bound: usize,
+    /// Workers that came back from an item after another worker had got their lane.
+    pub returns: u64,
+}
+
+impl PoolStats {
+    /// Of a pool.
+    pub(crate) fn of(pool: &Pool) -> PoolStats {
+        PoolStats {
+            name: pool.label(),
+            cpus: pool.attrs.cpus.clone(),
+            nice: pool.attrs.nice,
+            lanes: pool.in_use(),
+            // Relaxed, also below: counts for people.
+            workers: pool.nr_workers.load(Ordering::Relaxed) as usize,
+            idle: pool.nr_idle.load(Ordering::Relaxed) as usize,
+            away: pool.away() as usize,
+            bound: pool.bound as usize,
+            returns: u64::from(pool.returns.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 /// What a queue has done so far. A snapshot: the fields are read one after another.

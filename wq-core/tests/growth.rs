@@ -106,3 +106,44 @@ fn a_crowd_ends_without_more_threads() {
     assert!(stats.threads_peak <= had + 1, "{had} {stats:?}");
     assert!(stats.thread_creation_failures > 0, "{stats:?}");
 }
+
+/// Goal: the figures of a pool add up, while its items block and when they are over. Method: more
+/// items than lanes, which wait for each other and for the test.
+#[test]
+fn the_figures_of_a_pool_add_up() {
+    const ITEMS: usize = 6;
+    let system = System::builder().workers(1).build().unwrap();
+    let all = Arc::new(Barrier::new(ITEMS + 1));
+    let spawn = |_| {
+        let all = Arc::clone(&all);
+        system.default_queue().spawn_fn(move || {
+            all.wait();
+        })
+    };
+    let tasks: Vec<_> = (0..ITEMS).map(spawn).collect();
+    let used = || {
+        let mut pools = system.pools().into_iter();
+        pools.find(|pool| pool.workers > 0)
+    };
+    // All but one have lost the only lane, sooner or later.
+    while used().is_none_or(|pool| pool.away + 1 < ITEMS) || system.stats().away_peak + 1 < ITEMS {
+        std::thread::yield_now();
+    }
+    let pool = used().expect("it has workers");
+    assert_eq!(pool.lanes, 1, "{pool:?}");
+    assert!(
+        pool.workers >= ITEMS && pool.workers <= pool.bound,
+        "{pool:?}"
+    );
+    all.wait();
+    for task in tasks {
+        task.wait_timeout(FOR_EVER).expect("it ends").unwrap();
+    }
+    while used().is_none_or(|pool| pool.away > 0 || pool.returns + 1 < ITEMS as u64) {
+        std::thread::yield_now();
+    }
+    let pools = system.pools();
+    let returns: u64 = pools.iter().map(|pool| pool.returns).sum();
+    assert_eq!(system.stats().returns, returns);
+    assert_eq!(system.stats().pools, pools.len());
+}

@@ -109,6 +109,8 @@ fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
 fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
+    let away: u32 = pools.iter().map(|pool| pool.away()).sum();
+    system.stats.away_peak.at_least(u64::from(away));
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));

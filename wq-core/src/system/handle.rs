@@ -15,7 +15,7 @@ use crate::current::Current;
 use crate::queue::builder::BuildError;
 use crate::queue::handle::{Queue, spawn_ref};
 use crate::sense::report::{Ability, SensorReport};
-use crate::stats::SystemStats;
+use crate::stats::{PoolStats, SystemStats};
 use crate::task::join::JoinHandle;
 use crate::topology::Topology;
 
@@ -333,6 +333,8 @@ impl System {
             // Relaxed: a count for people.
             threads: inner.threads.load(Ordering::Relaxed) as usize,
             threads_peak: s.threads_peak.get() as usize,
+            returns: self.pools().iter().map(|pool| pool.returns).sum(),
+            away_peak: s.away_peak.get() as usize,
             pools: inner.lock_pools().len(),
             queues,
             handovers_marked: s.by_mark.get(),
@@ -353,6 +355,21 @@ impl System {
             at_worker_bound: s.at_bound.get(),
             nice_refused: s.nice_refused.get(),
         }
+    }
+
+    /// What each pool of workers looks like now, in the order in which they were made.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().workers(2).build()?;
+    /// system.run(async {});
+    /// assert!(system.pools().iter().any(|pool| pool.workers > 0));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "worker_pool")]
+    pub fn pools(&self) -> Vec<PoolStats> {
+        let pools = self.inner.lock_pools().clone();
+        pools.iter().map(|pool| PoolStats::of(pool)).collect()
     }
 
     /// Which sensors work here, and what the machine lets the workers do. Some of it is known for
