@@ -202,6 +202,16 @@ impl Pool {
         (unused - (own as u32).min(unused)) as usize + 1 < self.lanes.len()
     }
 
+    /// Workers that lost their lane inside an item and are not back, as far as the counts tell.
+    pub(crate) fn away(&self) -> u32 {
+        let held = |lane: &&Lane| !lane.view().is_vacant();
+        let held = self.lanes.iter().filter(held).count() as u32;
+        // Relaxed: policy counts.
+        let home =
+            held + self.nr_idle.load(Ordering::Relaxed) + self.wanted.load(Ordering::Relaxed);
+        self.nr_workers.load(Ordering::Relaxed).saturating_sub(home)
+    }
+
     /// The snapshot that the predicates decide on.
     pub(crate) fn load(&self, has_work: bool, nr_running: u32) -> Load {
         // Relaxed: the decisions made from it are looked at again when they are performed.
