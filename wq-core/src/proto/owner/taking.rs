@@ -138,9 +138,10 @@ impl<'a> Revoked<'a> {
     #[must_use = "a claim can be lost"]
     pub(crate) fn keep(self, me: WorkerId) -> Option<Token> {
         let token = self.next_token(me);
-        // Relaxed: the caller's own `enter` comes after its look at the mark, or acquires what the
-        // victim released by declaring its block.
-        self.leave_with(token.0, Ordering::Relaxed).then_some(token)
+        // Release: if the caller loses the lane before it has entered anything, whoever takes it
+        // asks a mark that knows nothing of the victim's sections; pairs with the Acquire in the
+        // next owner's `enter`, and in `hold`.
+        self.leave_with(token.0, Ordering::Release).then_some(token)
     }
 
     /// Leaves the lane to whom it belonged. If that one declared a block, the caller must look

@@ -85,6 +85,15 @@ impl Lane {
         self.claim_as(|| Standing::Unknown)
     }
 
+    /// Claims the lane from another worker, if that one has it.
+    fn claim_from(&self, worker: WorkerId) -> Option<Revoked<'_>> {
+        let seen = self.owner.view();
+        let mark = &self.marks[worker as usize];
+        let theirs = seen.worker() == worker;
+        let claim = || self.owner.revoke(seen, mark, || Standing::Unknown);
+        theirs.then(claim)?.ok()
+    }
+
     /// As `claim`, with what is known of the victim.
     fn claim_as(&self, standing: impl FnOnce() -> Standing) -> Result<Revoked<'_>, Refused> {
         let seen = self.owner.view();
@@ -322,6 +331,32 @@ fn loom_two_takers_do_not_both_win() {
             assert!(kept + second + third >= 1, "the lane was lost to nobody");
             assert_eq!(lane.total(), kept + second + third, "an item was lost");
         },
+    );
+}
+
+/// Goal: who takes a lane from a worker that took it and has entered nothing yet sees the sections of
+/// the owner before that one, though neither mark that it may ask knows of them. Method: a worker
+/// takes the lane for itself and stops there; the next taker asks that worker's mark, and pushes.
+#[test]
+fn loom_lane_taken_twice_shows_the_sections_before() {
+    race::<Lane, usize, _>(
+        Lane::held,
+        [
+            |lane| {
+                lane.push();
+                1
+            },
+            |lane| {
+                // It keeps the lane, and looks at nothing.
+                let _ = lane.take_over(SECOND);
+                0
+            },
+            |lane| {
+                let taken = lane.claim_from(SECOND).and_then(|claim| claim.keep(THIRD));
+                taken.map_or(0, |token| usize::from(lane.section(THIRD, token)))
+            },
+        ],
+        |lane, pushed| assert_eq!(lane.total(), pushed.iter().sum::<usize>()),
     );
 }
 
