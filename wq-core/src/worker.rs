@@ -193,6 +193,12 @@ impl Worker {
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(pool);
     }
 
+    /// Whether its thread is, or was last, one of this pool.
+    pub(crate) fn is_of(&self, pool: &Arc<Pool>) -> bool {
+        let own = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        std::ptr::eq(own.as_ptr(), Arc::as_ptr(pool))
+    }
+
     /// Its lane is about to be taken from it, because it sleeps or because its item does not end,
     /// which was first seen when the thread had used so much CPU time. Before the change of hands:
     /// a victim that returns at once reads it.
