@@ -104,6 +104,11 @@ impl Current {
         f(self)
     }
 
+    /// The calling thread is no worker any more: it is the only one of a forked child.
+    pub(crate) fn forget() {
+        let _ = CURRENT.try_with(|current| current.set(ptr::null()));
+    }
+
     /// Runs `f` with the calling thread's state, if it is a worker.
     #[inline(always)]
     pub(crate) fn with<R>(f: impl FnOnce(Option<&Current>) -> R) -> R {

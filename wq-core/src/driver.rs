@@ -108,6 +108,15 @@ pub fn refuse_threads(system: &System, refuse: bool) {
     system.inner.refuse_threads.store(refuse, Ordering::Relaxed);
 }
 
+/// For tests: what `f` answers in a forked child, `None` if it takes longer than `limit`.
+///
+/// # Errors
+/// If the machine refuses a process.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn in_forked_child(limit: Duration, f: impl FnOnce() -> u8) -> std::io::Result<Option<u8>> {
+    crate::os::in_forked_child(limit.as_secs() as u32, f)
+}
+
 /// What the clock of [`timers`] shows, without the cost of a handle to them.
 pub fn now() -> Instant {
     crate::os::now()

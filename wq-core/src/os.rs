@@ -32,8 +32,9 @@ pub(crate) use self::platform::{
     try_abilities,
 };
 pub(crate) use self::platform::{
-    before_exec, block_all_signals, cgroup_cpu_quota, get_affinity, get_nice, leave_idle_class,
-    membarrier, membarrier_register, set_timer_slack_ns, timer_slack_ns,
+    before_exec, block_all_signals, cgroup_cpu_quota, generation, get_affinity, get_nice,
+    leave_idle_class, membarrier, membarrier_register, set_timer_slack_ns, timer_slack_ns,
+    watch_forks,
 };
 #[cfg(test)]
 pub(crate) use self::virt::{
@@ -42,6 +43,8 @@ pub(crate) use self::virt::{
     set_short_slice, set_worker_slice, spawn_thread, thread_cpu_time, try_abilities,
 };
 
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub(crate) use self::platform::in_forked_child;
 #[cfg(not(test))]
 pub(crate) use self::platform::{set_reset_on_fork_slice, set_short_slice as set_worker_slice};
 

@@ -271,6 +271,10 @@ impl QueueInner {
     /// somebody may have looked in between.
     #[inline(always)]
     pub(crate) fn accept(&self, shard: Shard, chained: bool) -> Result<Colour, bool> {
+        // In a forked child nobody is at home in a lane.
+        if matches!(shard, Shard::Shared) && self.system.get().is_forked() {
+            return Err(false);
+        }
         let colour = self.counts.accept(shard);
         if self.is_open(chained) {
             return Ok(colour);

@@ -233,6 +233,10 @@ fn note_waiting(current: &Current, lane: &Lane) {
 
 /// Brings an entry to a lane through its inbox. Nothing of the item is touched after the push.
 fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: bool) {
+    if system.is_forked() {
+        // Nobody would run it, and the workers of that number are another process's.
+        return std::mem::forget(entry);
+    }
     let home = entry.meta().lane();
     let pool = q.pool(home);
     let lane = choose_lane(system, pool, home, is_start);

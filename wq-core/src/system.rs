@@ -98,6 +98,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_workers: u32,
     /// What the machine grants now.
     pub(crate) limits: Limits,
+    /// The process that it was made in: see `os::generation`.
+    pub(crate) process: u32,
     /// The settings of the thread that made it.
     pub(crate) home: Home,
     /// Who looks, and what the machine allows.
@@ -345,6 +347,13 @@ impl SystemInner {
     fn raise_phase(&self, phase: u8) {
         // AcqRel: pairs with the Acquire in `phase`.
         self.phase.fetch_max(phase, Ordering::AcqRel);
+    }
+
+    /// Whether this process is a forked child: the System's threads are elsewhere, and a lock may
+    /// have been held by one of them for ever.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process != os::generation()
     }
 
     /// Whether nothing new is accepted.

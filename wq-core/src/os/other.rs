@@ -114,6 +114,14 @@ pub(crate) fn leave_idle_class(_tid: Tid) -> io::Result<()> {
     unsupported()
 }
 
+/// Nothing to do: the process number tells.
+pub(crate) fn watch_forks(_forget: fn()) {}
+
+/// Differs from what it was in the process that this one was forked from.
+pub(crate) fn generation() -> u32 {
+    std::process::id()
+}
+
 /// Children inherit nothing here that they should not.
 pub(crate) fn before_exec(_command: &mut std::process::Command, _home: crate::home::Home) {}
 

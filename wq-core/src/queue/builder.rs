@@ -135,7 +135,9 @@ impl fmt::Display for BuildError {
                     "the machine refused a thread that every System needs: {error}"
                 )
             }
-            Kind::Closed => f.write_str("the System is shutting down"),
+            Kind::Closed => {
+                f.write_str("the System is shutting down, or this is a forked child of its process")
+            }
             Kind::Pools => write!(
                 f,
                 "a CPU has the most worker pools it may have ({}): use fewer different \
@@ -194,11 +196,16 @@ impl Common {
         }
     }
 
-    /// The System to build on.
-    fn system(&self) -> Arc<SystemInner> {
-        self.system
+    /// The System to build on, unless it was left behind by a fork.
+    fn system(&self) -> Result<Arc<SystemInner>, BuildError> {
+        let system = self
+            .system
             .as_ref()
-            .map_or_else(|| System::current().inner, |s| Arc::clone(&s.inner))
+            .map_or_else(|| System::current().inner, |s| Arc::clone(&s.inner));
+        if system.is_forked() {
+            return Err(BuildError(Kind::Closed));
+        }
+        Ok(system)
     }
 
     /// Makes the queue.
@@ -353,7 +360,7 @@ impl UnboundBuilder {
         if !NICE.contains(&self.nice) {
             complaints.add("nice", format!("{} is outside -20 to 19", self.nice));
         }
-        let system = self.common.system();
+        let system = self.common.system()?;
         let cpus = check_cpus(&mut complaints, self.cpus.as_deref(), &system);
         complaints.into_result()?;
         let pool = system.unbound_pool(self.nice, cpus)?;
@@ -426,7 +433,7 @@ impl PercpuBuilder {
         let mut complaints = Complaints::new();
         self.common.check(&mut complaints);
         complaints.into_result()?;
-        let system = self.common.system();
+        let system = self.common.system()?;
         let pools = system.percpu_pools(self.highpri)?;
         self.common.finish(system, pools)
     }

@@ -47,6 +47,8 @@ enum Hold {
 impl Drop for QueueHandle {
     fn drop(&mut self) {
         match self.hold {
+            // In a forked child a lock may be held for ever.
+            _ if self.system.is_forked() => {}
             Hold::System => {}
             Hold::Last => self.queue.get().retire(self.queue),
             Hold::Pin => self.queue.get().unpin(),
@@ -342,7 +344,7 @@ impl Queue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.inner().flags() & CLOSED != 0
+        self.inner().flags() & CLOSED != 0 || self.0.system.is_forked()
     }
 
     /// What it has done so far.

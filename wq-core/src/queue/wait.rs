@@ -37,6 +37,8 @@ enum Kind {
     Itself(String),
     /// The time was over; this much is stuck.
     TimedOut(String),
+    /// The process is a forked child.
+    Forked,
 }
 
 impl WaitError {
@@ -56,6 +58,13 @@ impl WaitError {
         matches!(self.0, Kind::Itself(_))
     }
 
+    /// Whether this is a forked child of the process that the System was made in: nothing ends
+    /// here.
+    #[doc(alias = "fork")]
+    pub fn is_forked(&self) -> bool {
+        self.0 == Kind::Forked
+    }
+
     /// Whether the limit was reached first.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Kind::TimedOut(_))
@@ -71,9 +80,14 @@ impl fmt::Display for WaitError {
                  waits for; wait from outside, or let the item end first"
             ),
             Kind::TimedOut(what) => write!(f, "the time was over: {what}"),
+            Kind::Forked => f.write_str(FORKED),
         }
     }
 }
+
+/// What a wait in a forked child says.
+pub(crate) const FORKED: &str =
+    "this process is a forked child: the workers are in the one that it was forked from";
 
 impl std::error::Error for WaitError {}
 
@@ -90,7 +104,9 @@ impl Wait {
     /// Begins to wait for `queue`.
     fn begin(queue: &Queue, kind: WaitFor) -> Wait {
         let inside = Current::with(|c| c.and_then(Current::queue) == Some(queue.0.queue));
-        let state = if inside {
+        let state = if queue.0.system.is_forked() {
+            Err(WaitError(Kind::Forked))
+        } else if inside {
             Err(WaitError::itself(format!("queue \"{}\"", queue.name())))
         } else {
             Ok(queue.0.queue.get().begin_wait(queue.0.queue, kind))
@@ -105,6 +121,7 @@ impl Wait {
     /// Polls.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<FlushReport, WaitError>> {
         let report = match &self.state {
+            Ok(_) if self.queue.system.is_forked() => Err(WaitError(Kind::Forked)),
             Err(error) => Err(error.clone()),
             Ok((_, cell)) => match cell.poll(cx.waker()) {
                 Poll::Ready(report) => Ok(report),
@@ -129,7 +146,7 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let (Ok((id, _)), false) = (&self.state, self.over) {
+        if let (Ok((id, _)), false) = (&self.state, self.over || self.queue.system.is_forked()) {
             self.queue.queue.get().abandon_wait(*id);
         }
     }

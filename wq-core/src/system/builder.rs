@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::current::Current;
 use crate::hogs::Hogs;
 use crate::hogs::knobs::HogSettings;
 use crate::home::Home;
@@ -264,6 +265,7 @@ impl SystemBuilder {
         }
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
+        os::watch_forks(Current::forget);
         asym::init();
         let inner = Arc::new(self.inner(topology, &cpus, follow));
         service::start(&inner).map_err(BuildError::thread_refused)?;
@@ -311,6 +313,7 @@ impl SystemBuilder {
             topology,
             keep_alive: self.keep_alive,
             max_workers: self.max_workers as u32,
+            process: os::generation(),
             home: Home::of_caller(),
             sensors: Sensors::new(
                 self.sensing,

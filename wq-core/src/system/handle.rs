@@ -28,6 +28,12 @@ use super::{OwnQueues, SystemInner};
 /// A cheap handle. When the last handle that came from [`SystemBuilder::build`] (or a clone of
 /// it) is dropped, the System shuts down as by [`System::shutdown`] without grace.
 ///
+/// # Forks
+/// In a forked child, which has none of the threads, a System of the parent's is closed for good:
+/// it rejects everything, waits for its tasks and queues are errors at once (`is_forked`), and
+/// dropping or shutting down does nothing. The child may make a System of its own. A child that an
+/// item forks must exit, or become another program, before that item returns.
+///
 /// # Examples
 /// ```
 /// let system = wq_core::System::builder().name("db").workers(2).build()?;
@@ -47,7 +53,9 @@ struct Owner(Arc<SystemInner>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let _ = self.0.shutdown(Duration::ZERO);
+        if !self.0.is_forked() {
+            let _ = self.0.shutdown(Duration::ZERO);
+        }
     }
 }
 

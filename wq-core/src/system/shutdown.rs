@@ -54,13 +54,20 @@ pub struct ShutdownReport {
     /// Types of the futures and closures that those are inside, in the same order.
     pub detached_types: Vec<&'static str>,
     /// The call came from inside an item, or another shutdown was under way: the figures are
-    /// those of the moment.
+    /// those of the moment. Or it came from a forked child, which does nothing and knows nothing.
     pub only_begun: bool,
 }
 
 impl SystemInner {
     /// See [`crate::System::shutdown`].
     pub(crate) fn shutdown(self: &Arc<Self>, grace: Duration) -> ShutdownReport {
+        if self.is_forked() {
+            // Nothing of it is here.
+            return ShutdownReport {
+                only_begun: true,
+                ..ShutdownReport::default()
+            };
+        }
         // AcqRel: one of several callers does it, and sees what the others did before.
         let begun = self.shutdown_begun.swap(true, Ordering::AcqRel);
         let inside = Current::with(|c| c.is_some_and(|c| Arc::ptr_eq(&c.system, self)));

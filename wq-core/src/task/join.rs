@@ -13,7 +13,9 @@ use async_task::FallibleTask;
 
 use crate::block;
 use crate::entry::Meta;
+use crate::os;
 use crate::queue::reap;
+use crate::queue::wait::FORKED;
 use crate::registry;
 
 use super::Guarded;
@@ -71,6 +73,8 @@ pub struct JoinHandle<T> {
     held: Mutex<Held<T>>,
     /// The task's metadata; valid while the cell's handle lives.
     meta: NonNull<Meta>,
+    /// The process that the task was queued in: see `os::generation`.
+    process: u32,
 }
 
 // SAFETY: `meta` stands for a `&Meta`, which is `Sync`; the cell's handle is `Send` for `T: Send`.
@@ -97,6 +101,7 @@ impl<T> JoinHandle<T> {
         JoinHandle {
             held: Mutex::new(Held::Own(Cell(Some(task)))),
             meta,
+            process: os::generation(),
         }
     }
 
@@ -237,6 +242,9 @@ impl<T> Future for JoinHandle<T> {
                 poll_cell(&mut cell.lock().unwrap_or_else(PoisonError::into_inner), cx)
             }
         };
+        if polled.is_pending() && self.process != os::generation() {
+            return Poll::Ready(Err(JoinError(Kind::Forked)));
+        }
         polled.map(|guarded| match guarded.map(Guarded::into_inner) {
             Some(Outcome::Returned(value)) => Ok(value),
             Some(Outcome::Panicked(payload)) => Err(JoinError::panicked(payload)),
@@ -352,6 +360,8 @@ enum Kind {
     Cancelled,
     /// Its queue was closed or full.
     Rejected,
+    /// The process is a forked child.
+    Forked,
 }
 
 impl JoinError {
@@ -370,7 +380,14 @@ impl JoinError {
         matches!(self.0, Kind::Cancelled)
     }
 
-    /// Whether the queue did not accept the task: it was closed, draining, or full.
+    /// Whether this is a forked child of the process that the task was queued in, where it goes on.
+    #[doc(alias = "fork")]
+    pub fn is_forked(&self) -> bool {
+        matches!(self.0, Kind::Forked)
+    }
+
+    /// Whether the queue did not accept the task: it was closed, draining, or full, or this is a
+    /// forked child.
     pub fn is_rejected(&self) -> bool {
         matches!(self.0, Kind::Rejected)
     }
@@ -421,6 +438,7 @@ impl fmt::Display for JoinError {
             Kind::Rejected => {
                 f.write_str("the queue did not accept the task: it is closed, draining or full")
             }
+            Kind::Forked => f.write_str(FORKED),
         }
     }
 }

@@ -1,0 +1,231 @@
+//! A program with a System forks: the child may leave or become another program, and whatever else
+//! it does with what it has of the System gives an error and reaches nobody.
+#![cfg(all(target_os = "linux", not(wq_portable)))]
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{DirEntry, read_dir, read_link, read_to_string};
+use std::future::{pending, poll_fn};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use wq_core::driver::in_forked_child;
+use wq_core::{DelayedWork, Queued, System, Work, Workqueue};
+
+/// Long enough for anything that happens at all on a crowded machine; who needs it hangs.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// What the child answers if all is well.
+const FINE: u8 = 7;
+
+/// Runs `f` in a child, which is to come to its end.
+fn child(f: impl FnOnce()) {
+    let answer = in_forked_child(FOR_EVER, || {
+        f();
+        FINE
+    });
+    assert_eq!(answer.expect("a process"), Some(FINE), "101 is a panic");
+}
+
+/// A System with workers that have run something and sleep.
+fn used_system() -> System {
+    let system = System::builder().build().expect("a System");
+    system.run(async {});
+    system
+}
+
+/// Names the System whose threads are compared: others of this process come and go.
+const COMPARED: &str = "frk";
+
+/// By thread: its CPUs, and its nice value and class.
+type Threads = HashMap<OsString, (String, [String; 2])>;
+
+/// What the kernel was told of each thread of the System named so.
+fn settings_of_threads() -> Threads {
+    let threads = read_dir("/proc/self/task").expect("procfs").flatten();
+    let settings = threads.filter_map(|thread| {
+        let read = |file| read_to_string(thread.path().join(file)).ok();
+        let (status, stat) = (read("status")?, read("stat")?);
+        if !stat.contains(&format!("({COMPARED}/")) {
+            return None;
+        }
+        let mut lines = status.lines();
+        let cpus = lines.find(|line| line.starts_with("Cpus_allowed:"))?;
+        let behind: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        // Nice value and policy: fields 19 and 41, of which two stand before.
+        let chosen = [16, 38].map(|at| behind[at].to_owned());
+        Some((thread.file_name(), (cpus.to_owned(), chosen)))
+    });
+    settings.collect()
+}
+
+/// The same, as soon as the spotter of each CPU has got its class, if the machine has it.
+fn settled_threads(system: &System) -> Threads {
+    let cpus = system.topology().allowed().count();
+    loop {
+        let (found, threads) = (system.sensors(), settings_of_threads());
+        let (up, refused) = (found.spotted.count(), found.unspotted.count());
+        let of_idle_class = threads.values().filter(|(_, chosen)| chosen[1] == "5");
+        let all_up = up + refused == cpus && of_idle_class.count() == up;
+        if all_up || !found.spotters.works() {
+            return threads;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Goal: the child of a fork leaves, or becomes another program, at once, also when an item of a
+/// worker forks. Method: children that do only that, with a limit.
+#[test]
+fn a_child_leaves_or_becomes_another_program() {
+    let system = used_system();
+    let become_true = || panic!("no `true`: {}", Command::new("true").exec());
+    child(|| {});
+    let status = in_forked_child(FOR_EVER, become_true);
+    assert_eq!(status.expect("a process"), Some(0));
+    let inside = system.default_queue().spawn_fn(move || {
+        child(|| {});
+        in_forked_child(FOR_EVER, become_true).expect("a process")
+    });
+    assert_eq!(inside.wait().expect("it does not panic"), Some(0));
+}
+
+/// Goal: in a child every request is refused, every wait is an error at once, and the items of the
+/// parent go on there. Method: each in turn, outside and inside an item; an item that is held until
+/// the child has left.
+#[test]
+fn requests_and_waits_of_a_child_are_errors() {
+    let system = used_system();
+    let owner = Workqueue::unbound("q")
+        .system(&system)
+        .max_active(1)
+        .build();
+    let owner = Arc::new(owner.expect("a queue"));
+    let begun = system.spawn(pending::<()>());
+    let flush = owner.flush();
+    let refusals = {
+        let (system, owner) = (system.clone(), Arc::clone(&owner));
+        move || {
+            for queue in [
+                system.default_queue(),
+                system.percpu_queue(),
+                (**owner).clone(),
+            ] {
+                assert!(queue.is_closed());
+                let task = queue.spawn(async {});
+                assert!(task.wait().unwrap_err().is_rejected());
+                assert!(queue.spawn_fn(|| ()).wait().unwrap_err().is_rejected());
+                assert!(queue.try_spawn(async {}).unwrap_err().is_closed());
+                assert_eq!(queue.queue(&Work::new(|| ())), Queued::Closed);
+                let delayed = DelayedWork::new(|| ());
+                assert_eq!(queue.queue_after(&delayed, Duration::ZERO), Queued::Closed);
+            }
+            assert!(owner.flush().wait().unwrap_err().is_forked());
+            assert!(owner.drain().wait().unwrap_err().is_forked());
+            let built = Workqueue::unbound("new").system(&system).build();
+            assert!(built.unwrap_err().is_closed());
+            assert!(system.shutdown(FOR_EVER).only_begun);
+        }
+    };
+    child(|| {
+        assert!(begun.wait().unwrap_err().is_forked());
+        assert!(flush.wait().unwrap_err().is_forked());
+        refusals();
+    });
+    let refused_inside = refusals.clone();
+    let inside = system
+        .default_queue()
+        .spawn_fn(move || child(refused_inside));
+    inside.wait().expect("it does not panic");
+    let after = owner.spawn(async { 1 });
+    assert_eq!(after.wait().expect("the parent's queue is open"), 1);
+}
+
+/// Goal: what a child does to a System and its tasks reaches no thread of the parent, and none is
+/// waited for. Method: a child wakes a suspended task, spawns and drops all handles; the parent
+/// compares what the kernel knows of its threads, and ends the task.
+#[test]
+fn a_child_reaches_no_worker() {
+    let system = System::builder().name(COMPARED).build().expect("a System");
+    let kept: Arc<Mutex<Option<Waker>>> = Arc::default();
+    let ((said, hear), left) = (channel(), Arc::clone(&kept));
+    let task = system.spawn(poll_fn(move |cx| {
+        let woken = left.lock().expect("no panic").replace(cx.waker().clone());
+        said.send(()).expect("it listens");
+        if woken.is_some() {
+            Poll::Ready(5)
+        } else {
+            Poll::Pending
+        }
+    }));
+    hear.recv().expect("it is polled");
+    let before = settled_threads(&system);
+    let waker = kept.lock().expect("no panic").clone().expect("it left one");
+    let mut handles = Some(system);
+    child(|| {
+        waker.wake_by_ref();
+        let system = handles.take().expect("the parent's handle");
+        drop(system.spawn(async {}));
+        drop(system);
+    });
+    let mut after = settings_of_threads();
+    // A spare one may have come.
+    after.retain(|thread, _| before.contains_key(thread));
+    assert!(!after.is_empty());
+    for (thread, is) in &after {
+        assert_eq!(Some(is), before.get(thread), "thread {thread:?}");
+    }
+    waker.wake();
+    assert_eq!(task.wait().expect("the parent goes on"), 5);
+    drop(handles);
+}
+
+/// Goal: a child may have a System of its own.
+#[test]
+fn a_child_makes_its_own_system() {
+    let _system = used_system();
+    child(|| {
+        let own = System::builder().workers(2).build().expect("a System");
+        assert_eq!(own.spawn(async { 3 }).wait().expect("it runs"), 3);
+    });
+}
+
+/// An open descriptor's flags if it is a thread's state file.
+fn flags_of_state_file(descriptor: &DirEntry) -> Option<u32> {
+    let target = read_link(descriptor.path()).ok()?;
+    if !(target.ends_with("syscall") || target.ends_with("stat")) {
+        return None;
+    }
+    let number = descriptor.file_name().into_string().ok()?;
+    let info = read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    u32::from_str_radix(flags.trim(), 8).ok()
+}
+
+/// Goal: another program inherits none of the state files, which wq opens to see blocks. Method:
+/// blocks that are noticed, until such a file is open; all of this process are looked at.
+#[test]
+fn state_files_end_at_an_exec() {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let system = used_system();
+    let queue = system.percpu_queue();
+    let mut found = 0;
+    while found == 0 {
+        let (go, may_go) = channel::<()>();
+        let blocked = queue.spawn_on(0, async move { may_go.recv() });
+        let behind = queue.spawn_on(0, async {});
+        behind.wait().expect("the blocked one is noticed");
+        let descriptors = read_dir("/proc/self/fd").expect("procfs").flatten();
+        for flags in descriptors.filter_map(|it| flags_of_state_file(&it)) {
+            assert_ne!(flags & CLOSE_ON_EXEC, 0);
+            found += 1;
+        }
+        go.send(()).expect("it waits");
+        blocked.wait().expect("no panic").expect("a word");
+    }
+}
