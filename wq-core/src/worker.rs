@@ -188,6 +188,12 @@ impl Worker {
         }
     }
 
+    /// Whether its thread is of this pool.
+    pub(crate) fn is_of(&self, pool: &Pool) -> bool {
+        let its = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        std::ptr::eq(its.as_ptr(), pool)
+    }
+
     /// The pool that the thread is to be of, from now on.
     pub(crate) fn set_pool(&self, pool: &Arc<Pool>) {
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(pool);
