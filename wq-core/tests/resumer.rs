@@ -196,8 +196,8 @@ fn the_extra_thread_leaves_and_comes_back() {
     let builder = System::builder().workers(1).max_workers(BOUND);
     let system = builder.keep_alive(keep_alive).build().unwrap();
     let queue = system.default_queue();
-    // Services, the spotters, and the worker that has the lane with its spare.
-    let few = 3 + system.topology().allowed().count() + 2;
+    // Services, the spotters, the worker that has the lane, and the two that no pool gives up.
+    let few = 3 + system.topology().allowed().count() + 3;
     for _ in 0..2 {
         let meeting = Arc::new(Meeting::default());
         let opener = spawn_opener(&queue, &meeting, false);
