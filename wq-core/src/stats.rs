@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::CpuSet;
 use crate::pool::Pool;
@@ -26,6 +27,12 @@ impl Counter {
     pub(crate) fn at_least(&self, value: u64) {
         // Relaxed: a statistic.
         self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// More by `value`.
+    fn add(&self, value: u64) {
+        // Relaxed: a statistic.
+        self.0.fetch_add(value, Ordering::Relaxed);
     }
 
     /// The count.
@@ -54,6 +61,8 @@ pub(crate) struct Stats {
     pub(crate) rescues: Counter,
     pub(crate) threads_peak: Counter,
     pub(crate) away_peak: Counter,
+    pub(crate) oversubscribed_peak: Counter,
+    pub(crate) oversubscribed_ns: Counter,
     pub(crate) creation_failures: Counter,
     pub(crate) at_bound: Counter,
     pub(crate) nice_refused: Counter,
@@ -80,6 +89,12 @@ impl Stats {
         } else {
             self.changed.raise();
         }
+    }
+
+    /// The monitor saw so many workers run beyond the lanes; its last round was `passed` ago.
+    pub(crate) fn note_oversubscribed(&self, beyond: usize, passed: Duration) {
+        self.oversubscribed_peak.at_least(beyond as u64);
+        self.oversubscribed_ns.add(passed.as_nanos() as u64);
     }
 
     /// A victim was back at once.
@@ -111,6 +126,20 @@ pub struct SystemStats {
     /// the lanes. The monitor counts them in its rounds, a millisecond apart at best while work
     /// waits: a shorter peak may be missed.
     pub away_peak: usize,
+    /// Most workers of all pools that ran beyond the lanes in use: they came back from a block, or
+    /// burn CPU, while another worker runs their lane, and finish their item at once instead of
+    /// waiting for it.
+    ///
+    /// A sample: the monitor asks the kernel in its rounds, of 16 such workers of a pool at most.
+    /// The rounds are 1 ms apart at best, and up to 10 ms where no work waits, so that most short
+    /// stretches are missed. "Runs" includes waiting for a CPU. 0 where thread states cannot be
+    /// seen or nobody looks ([`Sensing::Declared`](crate::Sensing::Declared)).
+    #[doc(alias = "oversubscription")]
+    pub oversubscribed_peak: usize,
+    /// For how long that was so, as an estimate: each round that finds a worker beyond the lanes
+    /// counts for the time since the round before. Rounds that came far too late do not count.
+    #[doc(alias = "oversubscription")]
+    pub oversubscribed_time: Duration,
     /// Worker pools made so far.
     pub pools: usize,
     /// Queues that exist, the System's own included.

@@ -188,7 +188,7 @@ impl Worker {
         }
     }
 
-    /// Whether its thread is of this pool.
+    /// Whether its thread is, or was last, of this pool.
     pub(crate) fn is_of(&self, pool: &Pool) -> bool {
         let its = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         std::ptr::eq(its.as_ptr(), pool)

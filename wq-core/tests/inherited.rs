@@ -114,6 +114,21 @@ fn nothing_is_needed_on_unbound_queues() {
     assert_eq!((child.cpus, child.nice), (own.cpus, own.nice));
 }
 
+/// Goal: a rayon pool that a task of the default queue is the first to touch has a thread for each
+/// of the program's CPUs, and each of its threads may use all of them, at the program's priority
+/// and with its signals. Method: the global pool, which takes its size and all settings from who
+/// touches it first, so no other test of this process may; every thread of it reports.
+#[test]
+fn rayons_pool_is_the_programs() {
+    let (system, own) = peculiar_system();
+    let queue = system.default_queue();
+    let touch = async { rayon::broadcast(|_| Settings::of_thread()) };
+    let pool = queue.spawn(touch).wait().expect("it does not panic");
+    let cpus = thread::available_parallelism().expect("it is told").get();
+    let expected = vec![own; cpus];
+    assert_eq!(pool, expected, "RAYON_NUM_THREADS would tell another size");
+}
+
 /// Goal: on a per-CPU queue of high priority the wrappers give the program's settings. A thread
 /// of `std` has the usual priority by itself, and stays on the CPU.
 #[test]

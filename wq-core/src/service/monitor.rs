@@ -5,6 +5,7 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod excess;
 mod marks;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
+use excess::Excess;
 use marks::Marks;
 
 /// What the last round saw of a lane with waiting work.
@@ -55,6 +57,8 @@ struct Memory {
     lanes: HashMap<(u32, usize), Seen>,
     /// Workers.
     marks: Marks,
+    /// Workers that run beyond the lanes.
+    excess: Excess,
 }
 
 /// The body of the thread.
@@ -66,9 +70,10 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         let hurried = doze(system, pace, system.company());
         let company = system.company();
         let now = os::monotonic_ns();
-        let passed = Duration::from_nanos(now.saturating_sub(last));
+        let mut passed = Duration::from_nanos(now.saturating_sub(last));
         if pace.note_arrival(passed) {
             memory.lanes.clear();
+            passed = Duration::ZERO;
         } else if company == Company::Nobody && passed < pace.pause {
             // Woken: work has begun to wait where no spotter looks.
             pace = Pace::fresh(company);
@@ -76,7 +81,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
             pace = pace.hurried();
         }
         last = now;
-        let found = round(system, &mut memory);
+        let found = round(system, &mut memory, passed);
         if found > Activity::Idle {
             system.follow_limits(now);
         }
@@ -86,7 +91,8 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         pace = pace.next(found, company);
         if pace.is_over(company) {
             system.monitor_armed.disarm();
-            if round(system, &mut memory) == Activity::Idle && !system.is_stopped() {
+            let found = round(system, &mut memory, Duration::ZERO);
+            if found == Activity::Idle && !system.is_stopped() {
                 system.monitor.park(None);
             }
             // Whoever woke us armed; after a busy last look we do it ourselves.
@@ -105,12 +111,14 @@ fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
     long && !system.monitor_dozes.swap(false, Ordering::Relaxed)
 }
 
-/// Looks at all lanes, and at all workers.
-fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Activity {
+/// Looks at all lanes, and at all workers. The last round was `passed` ago; zero if that says
+/// nothing of what happened meanwhile.
+fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
     let away: u32 = pools.iter().map(|pool| pool.away()).sum();
     system.stats.away_peak.at_least(u64::from(away));
+    memory.excess.round(system, &pools, passed);
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));

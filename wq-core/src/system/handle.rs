@@ -335,6 +335,8 @@ impl System {
             threads_peak: s.threads_peak.get() as usize,
             returns: self.pools().iter().map(|pool| pool.returns).sum(),
             away_peak: s.away_peak.get() as usize,
+            oversubscribed_peak: s.oversubscribed_peak.get() as usize,
+            oversubscribed_time: Duration::from_nanos(s.oversubscribed_ns.get()),
             pools: inner.lock_pools().len(),
             queues,
             handovers_marked: s.by_mark.get(),
