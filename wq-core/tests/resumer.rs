@@ -207,13 +207,16 @@ fn an_item_is_resumed_where_no_threads_are_to_be_had() {
 }
 
 /// Goal: a pool that comes back from its bound gets rid of the thread that it had for that, and
-/// can have it again. Method: twice the first, and short keep-alive; the threads' names.
+/// can have it again. Method: twice as many
+/// blocked items as bring it, and short keep-alive; the threads' names.
 #[test]
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 fn the_extra_thread_leaves_and_comes_back() {
+    // More than the three workers that no pool gives up.
+    const ITEMS: usize = 6;
     let keep_alive = Duration::from_millis(5);
     let builder = System::builder().name("lv").workers(1);
-    let builder = builder.max_workers(BOUND).keep_alive(keep_alive);
+    let builder = builder.max_workers(2 * ITEMS).keep_alive(keep_alive);
     let system = builder.build().unwrap();
     let queue = system.default_queue();
     for _ in 0..2 {
@@ -223,8 +226,8 @@ fn the_extra_thread_leaves_and_comes_back() {
             let meeting = Arc::clone(&meeting);
             queue.spawn_fn(move || meeting.block(|_| ()))
         };
-        let crowd = (0..CROWD).map(block).collect();
-        wait_until_inside(&meeting, CAP);
+        let crowd = (0..ITEMS).map(block).collect();
+        wait_until_inside(&meeting, ITEMS);
         while !has_resumer("lv") {
             std::thread::yield_now();
         }
