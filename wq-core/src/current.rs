@@ -90,6 +90,17 @@ impl Current {
         }
     }
 
+    /// The same, of a worker that no pool counts.
+    pub(crate) fn uncounted(
+        system: Arc<SystemInner>,
+        pool: Arc<Pool>,
+        worker: Arc<Worker>,
+    ) -> Current {
+        let current = Current::new(system, pool, worker);
+        current.expected.set(false);
+        current
+    }
+
     /// Makes this the calling thread's state while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce(&Current) -> R) -> R {
         /// Clears the thread-local however `f` ends.

@@ -186,6 +186,38 @@ impl Lane {
         holder: Holder<'_>,
         ended: Option<&mut Ended>,
     ) -> Advance {
+        self.advance_by(pool, holder, ended, LaneQueue::next)
+    }
+
+    /// As [`Lane::advance`], but takes only what has run before.
+    pub(crate) fn advance_resumed(
+        &self,
+        pool: &Pool,
+        holder: Holder<'_>,
+        ended: Option<&mut Ended>,
+    ) -> Advance {
+        self.advance_by(pool, holder, ended, LaneQueue::next_resumed)
+    }
+
+    /// Counts what ended, and takes nothing.
+    pub(crate) fn settle(
+        &self,
+        pool: &Pool,
+        holder: Holder<'_>,
+        ended: Option<&mut Ended>,
+    ) -> Advance {
+        self.advance_by(pool, holder, ended, |_, _| None)
+    }
+
+    /// Counts what ended, and takes an entry by `take`.
+    #[inline(always)]
+    fn advance_by(
+        &self,
+        pool: &Pool,
+        holder: Holder<'_>,
+        ended: Option<&mut Ended>,
+        take: impl FnOnce(&mut LaneQueue, &Inbox) -> Option<Entry>,
+    ) -> Advance {
         let index = self.index;
         hook::at(Point::Advance);
         let answer = self.section(holder, |queue| {
@@ -193,7 +225,7 @@ impl Lane {
                 ended.count_in_section(pool, index);
                 hook::inside(Point::Settle);
             }
-            queue.next(&self.inbox)
+            take(queue, &self.inbox)
         });
         match answer {
             Some(Some(entry)) => Advance::Item(entry),

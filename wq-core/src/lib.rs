@@ -76,6 +76,7 @@ pub mod process;
 mod queue;
 #[cfg(not(loom))]
 mod registry;
+mod resumer;
 #[cfg(not(loom))]
 mod route;
 #[cfg(not(loom))]
@@ -123,7 +124,7 @@ pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
 #[cfg(not(loom))]
 pub use self::sense::report::{Ability, Sensing, SensorReport, ThreadStates};
 #[cfg(not(loom))]
-pub use self::stats::{PoolStats, QueueStats, SystemStats};
+pub use self::stats::{PoolStats, QueueStats, Running, SystemStats};
 #[cfg(not(loom))]
 pub use self::system::builder::SystemBuilder;
 #[cfg(not(loom))]

@@ -90,6 +90,22 @@ impl<N: Node> List<N> {
         Some(unsafe { N::from_raw(raw) })
     }
 
+    /// Takes the first entry that is `wanted`, if it is among the first `most`.
+    pub(crate) fn take_first(&mut self, most: usize, wanted: impl Fn(&N) -> bool) -> Option<N> {
+        let mut passed = List::new();
+        let mut found = None;
+        while found.is_none() && passed.len() < most {
+            match self.pop_front() {
+                Some(node) if wanted(&node) => found = Some(node),
+                Some(node) => passed.push_back(node),
+                None => break,
+            }
+        }
+        passed.append(self);
+        self.append(&mut passed);
+        found
+    }
+
     /// Moves all entries of `other` to the end of this list.
     pub(crate) fn append(&mut self, other: &mut List<N>) {
         if other.head.is_null() {
@@ -261,6 +277,23 @@ mod tests {
                 front.append(&mut rest);
                 front.push_back(Boxed::new(n));
                 assert_eq!(values(&mut front), (0..=n).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    /// Whichever entry is taken out of the middle, the others stay in order; none is found too far
+    /// behind.
+    #[test]
+    fn the_first_that_is_wanted_leaves_the_others_in_order() {
+        for wanted in 0..6 {
+            for most in 0..6 {
+                let mut l = list(0..5);
+                let found = l.take_first(most, |b| b.0.1 >= wanted).map(|b| b.0.1);
+                let expected = (wanted < 5 && (wanted as usize) < most).then_some(wanted);
+                assert_eq!(found, expected);
+                l.push_back(Boxed::new(5));
+                let left: Vec<u32> = (0..6).filter(|v| Some(*v) != found).collect();
+                assert_eq!((l.len(), values(&mut l)), (left.len(), left));
             }
         }
     }

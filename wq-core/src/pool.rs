@@ -14,6 +14,7 @@ use crate::cpuset::WORDS;
 use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::spares::Spares;
+use crate::resumer::Resumer;
 use crate::sense::convoy::Convoys;
 
 /// Threads of one pool, if nobody says otherwise: a System whose tasks all block should end as a
@@ -72,6 +73,10 @@ pub(crate) struct Pool {
     pub(crate) next_serial: AtomicU32,
     /// Who of the known burners may burn.
     pub(crate) burners: Burners,
+    /// The worker that only resumes, for a pool that has no other left.
+    pub(crate) resumer: Resumer,
+    /// Times that nothing ended for a while although it had all its workers.
+    pub(crate) stalls: AtomicU32,
 }
 
 impl Pool {
@@ -112,6 +117,8 @@ impl Pool {
             returns: AtomicU32::new(0),
             bound,
             burners: Burners::new(nr_lanes),
+            resumer: Resumer::none(),
+            stalls: AtomicU32::new(0),
         }
     }
 
@@ -210,6 +217,13 @@ impl Pool {
         let home =
             held + self.nr_idle.load(Ordering::Relaxed) + self.wanted.load(Ordering::Relaxed);
         self.nr_workers.load(Ordering::Relaxed).saturating_sub(home)
+    }
+
+    /// Whether it has half of the workers that it may have, so that the machine or the bound may
+    /// soon leave it without one to spare.
+    pub(crate) fn nears_bound(&self) -> bool {
+        // Relaxed: a count for policy.
+        self.nr_workers.load(Ordering::Relaxed) >= self.bound.div_ceil(2)
     }
 
     /// The snapshot that the predicates decide on.

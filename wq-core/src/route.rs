@@ -244,6 +244,9 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
     if lane.inbox.push(entry) {
         system.kick(pool, lane);
     }
+    if !is_start && pool.resumer.is_on_duty() {
+        system.call_resumer(pool);
+    }
 }
 
 /// The lane for an entry that comes from outside: where it last ran, or (new items) on another

@@ -274,7 +274,13 @@ impl SystemInner {
     }
 
     /// One lane of [`SystemInner::pick_up`].
-    fn pick_up_lane(&self, pool: &Pool, slot: usize, lane: &Lane, me: &Worker) -> Option<Token> {
+    pub(crate) fn pick_up_lane(
+        &self,
+        pool: &Pool,
+        slot: usize,
+        lane: &Lane,
+        me: &Worker,
+    ) -> Option<Token> {
         if !lane.has_work() {
             return None;
         }

@@ -3,12 +3,14 @@
 //! Per-item counts live with the queues (`proto::counts`); here is what happens seldom enough
 //! for a shared counter: hand-overs, refusals, rescues, reports.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::CpuSet;
 use crate::pool::Pool;
 use crate::sense::Sensor;
+use crate::system::SystemInner;
 
 /// A counter that anybody may raise.
 #[derive(Debug, Default)]
@@ -215,11 +217,44 @@ pub struct PoolStats {
     pub bound: usize,
     /// Workers that came back from an item after another worker had got their lane.
     pub returns: u64,
+    /// Times that no item ended for 100 ms although the pool had all its workers and more was
+    /// waiting. Such a stall is reported on standard error.
+    pub stalls: u64,
+    /// What its workers run, most frequent first. Items that are suspended hold no worker.
+    #[doc(alias = "show_pwq")]
+    pub running: Vec<Running>,
+}
+
+/// How many workers of a pool run items of one type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Running {
+    /// The type of the future or closure, as the compiler calls it.
+    pub name: &'static str,
+    /// Workers inside an item of it.
+    pub workers: usize,
+}
+
+impl Running {
+    /// What the workers of a pool run now. Each is looked at once, so what ends meanwhile may be
+    /// counted, and what begins not.
+    pub(crate) fn in_pool(system: &SystemInner, pool: &Pool) -> Vec<Running> {
+        let mut running: Vec<Running> = Vec::new();
+        let names = system.records().filter(|worker| worker.is_of(pool));
+        for name in names.filter_map(|worker| worker.doing()) {
+            match running.iter_mut().find(|it| it.name == name) {
+                Some(it) => it.workers += 1,
+                None => running.push(Running { name, workers: 1 }),
+            }
+        }
+        running.sort_by_key(|it| Reverse(it.workers));
+        running
+    }
 }
 
 impl PoolStats {
     /// Of a pool.
-    pub(crate) fn of(pool: &Pool) -> PoolStats {
+    pub(crate) fn of(system: &SystemInner, pool: &Pool) -> PoolStats {
         PoolStats {
             name: pool.label(),
             cpus: pool.attrs.cpus.clone(),
@@ -231,6 +266,8 @@ impl PoolStats {
             away: pool.away() as usize,
             bound: pool.bound as usize,
             returns: u64::from(pool.returns.load(Ordering::Relaxed)),
+            stalls: u64::from(pool.stalls.load(Ordering::Relaxed)),
+            running: Running::in_pool(system, pool),
         }
     }
 }

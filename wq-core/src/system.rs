@@ -146,6 +146,8 @@ pub(crate) struct SystemInner {
     said_nice: AtomicBool,
     /// The machine's refusal of a thread was reported.
     pub(crate) said_no_thread: AtomicBool,
+    /// That all numbers of workers are in use was reported.
+    pub(crate) said_no_number: AtomicBool,
     /// How long the monitor waits for a wake-up before it acts in its place, ns.
     pub(crate) patience_ns: AtomicU64,
     /// Tests make the machine refuse threads.

@@ -188,15 +188,15 @@ impl Worker {
         }
     }
 
+    /// Whether its thread is, or was last, of this pool.
+    pub(crate) fn is_of(&self, pool: &Pool) -> bool {
+        let its = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        std::ptr::eq(its.as_ptr(), pool)
+    }
+
     /// The pool that the thread is to be of, from now on.
     pub(crate) fn set_pool(&self, pool: &Arc<Pool>) {
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(pool);
-    }
-
-    /// Whether its thread is, or was last, one of this pool.
-    pub(crate) fn is_of(&self, pool: &Arc<Pool>) -> bool {
-        let own = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        std::ptr::eq(own.as_ptr(), Arc::as_ptr(pool))
     }
 
     /// Its lane is about to be taken from it, because it sleeps or because its item does not end,

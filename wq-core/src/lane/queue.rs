@@ -106,6 +106,16 @@ impl LaneQueue {
         }
     }
 
+    /// Takes an entry that has run before, whatever else has its turn: for the one worker that
+    /// starts nothing new.
+    pub(crate) fn next_resumed(&mut self, inbox: &Inbox) -> Option<Entry> {
+        self.pops = self.pops.wrapping_add(1);
+        self.take_in(inbox);
+        let yielded = |entry: &Entry| entry.meta().is_started();
+        let resumed = self.slot.take().or_else(|| self.resumes.pop_front());
+        resumed.or_else(|| self.worklist.take_first(MOST_GIVEN, yielded))
+    }
+
     /// Sorts what came through the inbox: woken runs before new starts.
     fn take_in(&mut self, inbox: &Inbox) {
         for entry in inbox.take_all::<Entry>() {

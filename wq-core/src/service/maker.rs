@@ -4,7 +4,9 @@
 //! lane that stands still and one in reserve. Refused by the machine, it backs off and
 //! tries again until the need is gone; items with a lane go on meanwhile.
 
-use std::collections::HashMap;
+mod growth;
+mod stall;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,13 +15,14 @@ use std::time::Duration;
 use crate::lane::Lane;
 use crate::policy::Room;
 use crate::pool::Pool;
-use crate::proto::owner::WorkerId;
 use crate::run;
 use crate::sense::Sensor;
-use crate::system::{CpuRecord, SystemInner};
+use crate::system::{CpuRecord, MAX_WORKERS, SystemInner};
+use crate::worker::Worker;
 use crate::{os, policy};
 
 use super::spotter;
+use growth::{Growth, Memory};
 
 /// After the machine refused a thread (kernel: `CREATE_COOLDOWN`).
 const COOLDOWN: Duration = Duration::from_secs(1);
@@ -80,73 +83,6 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Round {
     }
 }
 
-/// What the maker remembers of the pools, by number.
-type Memory = HashMap<u32, Growth>;
-
-/// What it remembers of one.
-#[derive(Debug)]
-struct Growth {
-    /// Since when nothing ended and nothing was added, ns; `None`: the pool is below its bound.
-    still_since_ns: Option<u64>,
-    /// The pool's returns by then, and what its lanes' owners had ended.
-    still: (u32, Vec<(WorkerId, u64)>),
-}
-
-impl Growth {
-    /// Of a pool that asks for the first time.
-    fn new() -> Growth {
-        Growth {
-            still_since_ns: None,
-            still: (0, Vec::new()),
-        }
-    }
-
-    /// Looks at a pool that is at its bound: whether nothing has ended for [`AT_BOUND`].
-    fn stands_still(&mut self, system: &SystemInner, pool: &Pool) -> bool {
-        let ended = |lane: &Lane| match lane.view().worker() {
-            0 => (0, 0),
-            id => {
-                let worker = system.worker(id);
-                (
-                    id,
-                    worker
-                        .starts()
-                        .saturating_sub(u64::from(worker.is_in_item())),
-                )
-            }
-        };
-        // Relaxed: a statistic.
-        let returns = pool.returns.load(Ordering::Relaxed);
-        let now: Vec<_> = pool.lanes().iter().map(ended).collect();
-        // A lane with a new owner says nothing: that one was added, or has been told by `returns`.
-        let moved =
-            |(was, is): (&(WorkerId, u64), &(WorkerId, u64))| was.0 == is.0 && was.1 != is.1;
-        let moves = returns != self.still.0 || self.still.1.iter().zip(&now).any(moved);
-        self.still = (returns, now);
-        let now_ns = os::monotonic_ns();
-        let since = *self.still_since_ns.get_or_insert(now_ns);
-        if moves {
-            self.still_since_ns = Some(now_ns);
-        }
-        !moves && u128::from(now_ns.saturating_sub(since)) >= AT_BOUND.as_nanos()
-    }
-
-    /// Whether the pool may have one worker more.
-    fn room(&mut self, system: &SystemInner, pool: &Pool) -> Room {
-        // Relaxed: this thread alone raises it.
-        let workers = pool.nr_workers.load(Ordering::Relaxed);
-        if workers < pool.bound {
-            self.still_since_ns = None;
-            return policy::room(workers, pool.bound, false);
-        }
-        let room = policy::room(workers, pool.bound, self.stands_still(system, pool));
-        if room == Room::OneMore {
-            self.still_since_ns = Some(os::monotonic_ns());
-        }
-        room
-    }
-}
-
 /// Makes the workers that a pool needs: one for each lane that stands still, and a reserve of one.
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
@@ -190,61 +126,122 @@ fn look_at_lanes(system: &SystemInner, pool: &Pool) {
 
 /// Makes one worker.
 fn make_one(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
-    if growth.room(system, pool) == Room::Full {
+    let room = growth.room(system, pool);
+    if pool.nears_bound() {
+        keep_resumer(system, pool);
+    }
+    if let Some(line) = growth.new_stall(system, pool) {
+        system.tell(line);
+    }
+    if room == Room::Full {
         system.stats.at_bound.raise();
+        have_resumed(system, pool);
         return Round::AtBound;
     }
-    match try_make(system, pool) {
+    match make_worker(system, pool) {
         Ok(()) => Round::Done,
         Err(error) => {
-            system.stats.creation_failures.raise();
-            // Relaxed: at worst it is said twice.
-            if !system.said_no_thread.swap(true, Ordering::Relaxed) {
-                eprintln!(
-                    "wq: the machine refused a worker thread ({error}); items go on with those \
-                     there are, and another try follows in {COOLDOWN:?}"
-                );
-            }
+            say_refused(system, &error);
+            have_resumed(system, pool);
             Round::Refused
         }
     }
 }
 
-/// Makes the thread of one worker.
-fn try_make(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> io::Result<()> {
-    // Relaxed: a switch for tests.
-    if system.refuse_threads.load(Ordering::Relaxed) {
-        return Err(io::ErrorKind::WouldBlock.into());
+/// Why there is no new thread.
+#[derive(Debug)]
+enum NotMade {
+    /// The machine said no.
+    Refused(io::Error),
+    /// All numbers are in use.
+    NoNumber,
+}
+
+/// Counts a thread that could not be made; the first time of each kind it is said.
+fn say_refused(system: &SystemInner, why: &NotMade) {
+    let (said, what) = match why {
+        NotMade::Refused(error) => {
+            system.stats.creation_failures.raise();
+            let what = format!("the machine refused a worker thread ({error})");
+            (&system.said_no_thread, what)
+        }
+        NotMade::NoNumber => {
+            system.stats.at_bound.raise();
+            let what = format!("the System has {MAX_WORKERS} workers, which is all it can have");
+            (&system.said_no_number, what)
+        }
+    };
+    // Relaxed: this thread alone reads and writes it.
+    if !said.swap(true, Ordering::Relaxed) {
+        // Not by a thread that would have to be made for it.
+        eprintln!(
+            "wq: {what}; items go on with those there are, and another try follows in {COOLDOWN:?}"
+        );
     }
-    let record = system
-        .new_record()
-        .ok_or_else(|| io::Error::other("all worker numbers of the System are in use"))?;
+}
+
+/// Makes the thread of one worker.
+fn make_worker(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Result<(), NotMade> {
     for lane in pool.lanes() {
         watch_cpu(system, lane.cpu);
     }
     // Relaxed: only this thread counts.
     let serial = pool.next_serial.fetch_add(1, Ordering::Relaxed);
-    let high = if pool.attrs.nice < 0 { "H" } else { "" };
-    let name = format!("{}/{}:{serial}{high}", system.tag, pool.label());
-    record.set_name(&name);
-    record.set_pool(pool);
     // Counted before it runs: it may be claimed at once. Relaxed: policy counts.
     pool.nr_workers.fetch_add(1, Ordering::Relaxed);
     pool.wanted.fetch_add(1, Ordering::Relaxed);
+    let made = make_thread(system, pool, &serial.to_string(), run::worker_main);
+    if made.is_err() {
+        pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
+        pool.wanted.fetch_sub(1, Ordering::Relaxed);
+    }
+    made.map(drop)
+}
+
+/// Sees to it that a pool near its bound has somebody to resume items when all others wait.
+fn keep_resumer(system: &Arc<SystemInner>, pool: &Arc<Pool>) {
+    if pool.resumer.exists() {
+        return;
+    }
+    match make_thread(system, pool, "resume", run::resume::resumer_main) {
+        Ok(record) => pool.resumer.set(record.id),
+        Err(why) => say_refused(system, &why),
+    }
+}
+
+/// The pool gets no worker: what can be resumed is.
+fn have_resumed(system: &SystemInner, pool: &Pool) {
+    // Before the call, so that who is called finds itself on duty.
+    pool.resumer.set_on_duty(pool.resumer.exists());
+    system.call_resumer(pool);
+}
+
+/// Makes a thread of a pool, with a record.
+fn make_thread(
+    system: &Arc<SystemInner>,
+    pool: &Arc<Pool>,
+    name: &str,
+    body: fn(Arc<SystemInner>, Arc<Pool>, Arc<Worker>),
+) -> Result<Arc<Worker>, NotMade> {
+    // Relaxed: a switch for tests.
+    if system.refuse_threads.load(Ordering::Relaxed) {
+        return Err(NotMade::Refused(io::ErrorKind::WouldBlock.into()));
+    }
+    let record = system.new_record().ok_or(NotMade::NoNumber)?;
+    let high = if pool.attrs.nice < 0 { "H" } else { "" };
+    let name = format!("{}/{}:{name}{high}", system.tag, pool.label());
+    record.set_name(&name);
+    record.set_pool(pool);
     system.note_thread();
     let (its_system, its_pool, its_record) =
         (Arc::clone(system), Arc::clone(pool), Arc::clone(&record));
-    let spawned = os::spawn_thread(name, move || {
-        run::worker_main(its_system, its_pool, its_record);
-    });
+    let spawned = os::spawn_thread(name, move || body(its_system, its_pool, its_record));
     if let Err(error) = spawned {
-        pool.nr_workers.fetch_sub(1, Ordering::Relaxed);
-        pool.wanted.fetch_sub(1, Ordering::Relaxed);
         system.note_thread_gone();
         system.discarded.push(record.id, &record.spare);
-        return Err(error);
+        return Err(NotMade::Refused(error));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Starts the spotter of a CPU when its first worker is made.

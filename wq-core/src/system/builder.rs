@@ -341,6 +341,7 @@ impl SystemBuilder {
             stats: Stats::default(),
             said_nice: AtomicBool::new(false),
             said_no_thread: AtomicBool::new(false),
+            said_no_number: AtomicBool::new(false),
             patience_ns: AtomicU64::new(PATIENCE_NS),
             refuse_threads: AtomicBool::new(false),
             shutdown_by_maker: Mutex::new(None),

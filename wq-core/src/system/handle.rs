@@ -379,7 +379,10 @@ impl System {
     #[doc(alias = "worker_pool")]
     pub fn pools(&self) -> Vec<PoolStats> {
         let pools = self.inner.lock_pools().clone();
-        pools.iter().map(|pool| PoolStats::of(pool)).collect()
+        pools
+            .iter()
+            .map(|pool| PoolStats::of(&self.inner, pool))
+            .collect()
     }
 
     /// Which sensors work here, and what the machine lets the workers do. Some of it is known for

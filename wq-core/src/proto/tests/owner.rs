@@ -335,9 +335,8 @@ fn loom_two_takers_do_not_both_win() {
 }
 
 /// Goal: who takes a lane from a worker that took it and has entered nothing yet sees the sections
-/// of the owner before that one, though neither mark that it may ask knows of them. Method: a
-/// worker takes the lane for itself and stops there; the next taker asks that worker's mark, and
-/// pushes.
+/// of the owner before that one, though the mark that it asks knows nothing of them. Method: a
+/// worker takes the lane for itself and stops there; the next taker asks its mark, and pushes.
 #[test]
 fn loom_lane_taken_twice_shows_the_sections_before() {
     race::<Lane, usize, _>(
