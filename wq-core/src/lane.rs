@@ -296,10 +296,15 @@ impl Lane {
         self.waiting.load(Ordering::Relaxed) as usize
     }
 
+    /// Mean cost of an item here, ns; 0 while that is not known.
+    pub(crate) fn cost_ns(&self) -> u64 {
+        // Relaxed: a hint.
+        self.watch.cost_ns.load(Ordering::Relaxed)
+    }
+
     /// Whether items here are dear enough to prefer a sleeping lane for the next one.
     pub(crate) fn is_costly(&self) -> bool {
-        // Relaxed: a hint.
-        self.watch.cost_ns.load(Ordering::Relaxed) > COSTLY_ITEM_NS
+        self.cost_ns() > COSTLY_ITEM_NS
     }
 
     /// Whether whoever leaves work waiting here should see to it that the spotter is awake.

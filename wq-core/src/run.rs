@@ -190,6 +190,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
     current.pool.note_used(slot);
     let mut ended: Option<Ended> = None;
     let mut spin = Spin::new();
+    let mut is_first = true;
     loop {
         if let Some(next) = ended.as_ref().and_then(Ended::release_slot) {
             current.note_slot_passed_on(lane);
@@ -199,12 +200,15 @@ fn hold(current: &Current, slot: usize, token: Token) {
         match lane.advance(&current.pool, holder, ended.as_mut()) {
             Advance::Item(entry) => {
                 tell(&mut ended);
-                if lane.waiting() > 0 {
-                    current.system.watch(lane);
-                }
-                ended = execute(current, lane, entry);
                 // A worker whose items block holds a lane for one or two of them.
                 let items = current.count_item();
+                // Whoever brings work to an empty lane has it watched. The look here is for what
+                // a lane brought with it, and for a spotter that went to sleep too early.
+                if (is_first || items % SAMPLE_EVERY == 0) && lane.waiting() > 0 {
+                    current.system.watch(lane);
+                }
+                is_first = false;
+                ended = execute(current, lane, entry);
                 if items % SAMPLE_EVERY == 0 {
                     sample(current, lane, holder);
                 }

@@ -263,6 +263,12 @@ impl SystemInner {
         if self.cpus.get(cpu).is_some_and(|record| record.cpu == cpu) {
             return cpu;
         }
+        self.search_ordinal(cpu)
+    }
+
+    /// Where not all CPUs are in use.
+    #[cold]
+    fn search_ordinal(&self, cpu: usize) -> usize {
         self.cpus
             .binary_search_by_key(&cpu, |record| record.cpu)
             .unwrap_or(0)
@@ -274,19 +280,24 @@ impl SystemInner {
         self.ordinal(os::current_cpu())
     }
 
-    /// Wakes the spotter of the lane's CPU, if it sleeps; the monitor where there is none.
+    /// Wakes the spotter of the lane's CPU, if it sleeps; the monitor where there is none. Not for
+    /// a lane that nobody is to look at.
+    #[inline]
     pub(crate) fn arm_spotter(&self, lane: &Lane) {
-        if !self.sensors.any() {
-            return lane.spend_eagerness();
-        }
         let record = &self.cpus[self.ordinal(lane.cpu)];
         if record.armed.arm() {
-            lane.spend_eagerness();
-            if record.spotter_found.get().works() {
-                record.spotter.unpark();
-            } else {
-                self.monitor.unpark();
-            }
+            self.wake_spotter(lane, record);
+        }
+    }
+
+    /// The caller has armed it.
+    #[cold]
+    fn wake_spotter(&self, lane: &Lane, record: &CpuRecord) {
+        lane.spend_eagerness();
+        if record.spotter_found.get().works() {
+            record.spotter.unpark();
+        } else {
+            self.monitor.unpark();
         }
     }
 

@@ -17,9 +17,13 @@ use crate::system::SystemInner;
 
 use super::{Look, Sensor};
 
-/// Items between two looks while items are cheap: a look costs as much as several of them.
-const LOOK_EVERY: u32 = 16;
-/// Most items between two looks that found nothing.
+/// Time between two looks while they find something or nothing, ns: a look costs 50 ns.
+const LOOK_EVERY_NS: u64 = 5_000;
+/// The same in items, at most.
+const LOOK_EVERY: u32 = 64;
+/// The same while nobody knows what items cost.
+const FIRST_LOOK: u32 = 16;
+/// Most items between two looks that found a lane that moves.
 const LOOK_AT_LEAST_EVERY: u32 = 1_024;
 
 /// What a worker remembers of the lanes beside its own.
@@ -45,8 +49,8 @@ impl Siblings {
     /// Nothing was seen yet.
     pub(crate) fn new() -> Siblings {
         Siblings {
-            due: Cell::new(LOOK_EVERY),
-            gap: Cell::new(LOOK_EVERY),
+            due: Cell::new(FIRST_LOOK),
+            gap: Cell::new(FIRST_LOOK),
             still: Cell::new(None),
         }
     }
@@ -62,10 +66,13 @@ impl Siblings {
         self.due.set(items.wrapping_add(u32::MAX / 4));
     }
 
-    /// Sets the next look: soon while there is something to see, or where items are dear; after
-    /// fruitless looks ever later.
-    fn schedule(&self, items: u32, found: Found, dear: bool) {
-        let first = if dear { 1 } else { LOOK_EVERY };
+    /// Sets the next look, where an item costs so much (0: nobody knows): soon while there is
+    /// something to see, or where items are dear; after fruitless looks ever later.
+    fn schedule(&self, items: u32, found: Found, cost_ns: u64) {
+        let first = match cost_ns {
+            0 => FIRST_LOOK,
+            known => (LOOK_EVERY_NS / known).clamp(1, LOOK_EVERY.into()) as u32,
+        };
         let gap = match found {
             Found::Nothing | Found::Acted | Found::Still => first,
             Found::Fruitless => (self.gap.get() * 2).clamp(first, LOOK_AT_LEAST_EVERY),
@@ -108,7 +115,7 @@ impl SystemInner {
             None
         };
         let found = found.unwrap_or(Found::Nothing);
-        current.siblings.schedule(items, found, lane.is_costly());
+        current.siblings.schedule(items, found, lane.cost_ns());
     }
 
     /// A look at one lane beside the worker's own.
@@ -154,7 +161,7 @@ mod tests {
     fn fruitless_looks_become_rare() {
         let siblings = Siblings::new();
         let mut items = u32::MAX - 40;
-        siblings.schedule(items, Found::Nothing, false);
+        siblings.schedule(items, Found::Nothing, 300);
         let mut gaps = Vec::new();
         for _ in 0..10 {
             let last = items;
@@ -162,10 +169,10 @@ mod tests {
                 items = items.wrapping_add(1);
             }
             gaps.push(items.wrapping_sub(last));
-            siblings.schedule(items, Found::Fruitless, false);
+            siblings.schedule(items, Found::Fruitless, 300);
         }
         assert_eq!(gaps, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024, 1024]);
-        siblings.schedule(items, Found::Still, true);
+        siblings.schedule(items, Found::Still, 6_000);
         assert!(!siblings.are_due(items) && siblings.are_due(items.wrapping_add(1)));
     }
 }
