@@ -8,6 +8,7 @@
 mod queue;
 
 use std::cell::UnsafeCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -17,6 +18,7 @@ use crate::hook::{self, Point, Visitor};
 use crate::list::List;
 use crate::policy::Share;
 use crate::pool::Pool;
+use crate::proto::arm::Armed;
 use crate::proto::inbox::Inbox;
 use crate::proto::owner::taking::Held;
 use crate::proto::owner::{Mark, Owner, OwnerView, Token, WorkerId};
@@ -119,6 +121,8 @@ pub(crate) struct Lane {
     pub(crate) index: usize,
     /// The CPU that the lane is meant to keep busy.
     pub(crate) cpu: usize,
+    /// Whether somebody looks at that CPU.
+    pub(crate) armed: Arc<CachePadded<Armed>>,
     /// The sensors' memory.
     pub(crate) watch: LaneWatch,
     /// For tests: one at a time.
@@ -130,8 +134,13 @@ pub(crate) struct Lane {
 unsafe impl Sync for Lane {}
 
 impl Lane {
-    /// A vacant lane. `bound` lanes serve first in, first out.
-    pub(crate) fn new(index: usize, cpu: usize, bound: bool) -> Lane {
+    /// A vacant lane on this CPU, whose word is `armed`. `bound` lanes serve first in, first out.
+    pub(crate) fn new(
+        index: usize,
+        cpu: usize,
+        armed: &Arc<CachePadded<Armed>>,
+        bound: bool,
+    ) -> Lane {
         Lane {
             owner: CachePadded::new(Owner::vacant()),
             inbox: CachePadded::new(Inbox::new()),
@@ -139,6 +148,7 @@ impl Lane {
             waiting: CachePadded::new(AtomicU32::new(0)),
             index,
             cpu,
+            armed: Arc::clone(armed),
             visitor: Visitor::none(),
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),

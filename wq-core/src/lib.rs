@@ -76,6 +76,7 @@ pub mod process;
 mod queue;
 #[cfg(not(loom))]
 mod registry;
+#[cfg(not(loom))]
 mod resumer;
 #[cfg(not(loom))]
 mod route;

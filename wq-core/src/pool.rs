@@ -4,6 +4,7 @@
 //! on demand, one for each set of attributes, with a lane for each CPU they may use. A pool has
 //! no thread until it is used, and its memory stays as long as its System: a waker may look.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -13,6 +14,7 @@ use crate::burners::Burners;
 use crate::cpuset::WORDS;
 use crate::lane::Lane;
 use crate::policy::Load;
+use crate::proto::arm::Armed;
 use crate::proto::spares::Spares;
 use crate::resumer::Resumer;
 use crate::sense::convoy::Convoys;
@@ -80,20 +82,21 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool with a vacant lane on each of `cpus`; lane indices start at `first`.
-    pub(crate) fn new(
+    /// A pool with a vacant lane on each of `cpus`, which come with their words; lane indices start
+    /// at `first`.
+    pub(crate) fn new<'a>(
         id: u32,
         family: u32,
         attrs: PoolAttrs,
         first: usize,
-        cpus: impl Iterator<Item = usize>,
+        cpus: impl Iterator<Item = (usize, &'a Arc<CachePadded<Armed>>)>,
         bound: u32,
     ) -> Pool {
         let percpu = attrs.percpu;
         let mask = SharedMask::new(&attrs.cpus);
         let lanes: Box<[Lane]> = cpus
             .enumerate()
-            .map(|(n, cpu)| Lane::new(first + n, cpu, percpu))
+            .map(|(n, (cpu, armed))| Lane::new(first + n, cpu, armed, percpu))
             .collect();
         let nr_lanes = lanes.len();
         let words = nr_lanes.div_ceil(64);

@@ -222,12 +222,11 @@ fn push_here(
     Ok(())
 }
 
-/// Work waits behind the item that runs here: if that item may block, have the lane watched.
-#[inline]
+/// Work waits behind the item that runs here: have the lane watched, if nobody does.
+#[inline(always)]
 fn note_waiting(current: &Current, lane: &Lane) {
-    if lane.waiting() == 1 && current.worker.is_in_item() {
-        current.system.watch(lane);
-        current.system.hurry_monitor();
+    if lane.waiting() == 1 && lane.armed.lacks_a_look(|| lane.is_eager()) {
+        current.system.attend(lane);
     }
 }
 
@@ -290,9 +289,16 @@ impl SystemInner {
         } else if seen.is_blocking() && !seen.is_revoked() {
             self.take_over(pool, lane, seen, Sensor::Marked);
         } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
-            self.watch(lane);
-            self.hurry_monitor();
+            self.attend(lane);
         }
+    }
+
+    /// Work waits behind a running item: has the spotter look when the CPU goes idle, if it is a
+    /// lane that blocks now and then, and the monitor soon.
+    #[cold]
+    fn attend(&self, lane: &Lane) {
+        self.watch(lane);
+        self.hurry_monitor(lane);
     }
 
     /// Work was brought to a lane whose owner is inside an item. If such items block now and then,

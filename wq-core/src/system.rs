@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use crate::hogs::Hogs;
 use crate::home::Home;
 use crate::lane::Lane;
@@ -62,8 +64,8 @@ pub(crate) struct CpuRecord {
     pub(crate) cpu: usize,
     /// This CPU alone, for placing workers.
     pub(crate) mask: CpuSet,
-    /// Whether its spotter is wanted.
-    pub(crate) armed: Armed,
+    /// Whether somebody looks at its lanes, which have it, too.
+    pub(crate) armed: Arc<CachePadded<Armed>>,
     /// Where the spotter sleeps.
     pub(crate) spotter: Parker,
     /// The spotter's thread was asked for.
@@ -284,15 +286,15 @@ impl SystemInner {
     /// a lane that nobody is to look at.
     #[inline]
     pub(crate) fn arm_spotter(&self, lane: &Lane) {
-        let record = &self.cpus[self.ordinal(lane.cpu)];
-        if record.armed.arm() {
-            self.wake_spotter(lane, record);
+        if lane.armed.arm() {
+            self.wake_spotter(lane);
         }
     }
 
     /// The caller has armed it.
     #[cold]
-    fn wake_spotter(&self, lane: &Lane, record: &CpuRecord) {
+    fn wake_spotter(&self, lane: &Lane) {
+        let record = &self.cpus[self.ordinal(lane.cpu)];
         lane.spend_eagerness();
         if record.spotter_found.get().works() {
             record.spotter.unpark();
@@ -332,9 +334,10 @@ impl SystemInner {
     }
 
     /// Work waits behind a running item: has the monitor look within its shortest pause.
-    pub(crate) fn hurry_monitor(&self) {
+    pub(crate) fn hurry_monitor(&self, lane: &Lane) {
         // Relaxed: a hint; what is missed waits for the end of a longer pause.
-        if self.monitor_dozes.load(Ordering::Relaxed)
+        if lane.armed.hurry()
+            && self.monitor_dozes.load(Ordering::Relaxed)
             && self.monitor_dozes.swap(false, Ordering::Relaxed)
         {
             self.monitor.unpark();

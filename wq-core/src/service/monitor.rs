@@ -107,6 +107,9 @@ fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
     let long = pace.is_long(company);
     // Relaxed, here and below: a hint; see `hurry_monitor`.
     system.monitor_dozes.store(long, Ordering::Relaxed);
+    if long {
+        system.cpus.iter().for_each(|cpu| cpu.armed.expect_hurry());
+    }
     system.monitor.park(Some(pace.pause));
     long && !system.monitor_dozes.swap(false, Ordering::Relaxed)
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use crate::current::Current;
 use crate::hogs::Hogs;
 use crate::hogs::knobs::HogSettings;
@@ -296,7 +298,7 @@ impl SystemBuilder {
         let record = |cpu: usize| CpuRecord {
             cpu,
             mask: CpuSet::from_iter([cpu]),
-            armed: Armed::new(),
+            armed: Arc::new(CachePadded::new(Armed::new())),
             spotter: Parker::new(),
             watched: AtomicBool::new(false),
             spotter_found: Found::new(),

@@ -97,7 +97,8 @@ impl SystemInner {
             family,
             attrs,
             first,
-            on.iter().copied(),
+            on.iter()
+                .map(|cpu| (*cpu, &self.cpus[self.ordinal(*cpu)].armed)),
             self.max_workers,
         );
         let pool = if self.sensors.any() {
