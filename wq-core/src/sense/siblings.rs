@@ -7,7 +7,7 @@
 //! whose item has not moved since its last look, and ever more seldom while it finds nothing.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::current::Current;
 use crate::lane::Lane;
@@ -103,27 +103,36 @@ impl SystemInner {
         if !self.sensors.any() {
             return current.siblings.put_off(items);
         }
-        let record = &self.cpus[self.ordinal(lane.cpu)];
-        let before = current.siblings.still.take();
-        let others = record.pools.iter().map_while(OnceLock::get);
-        let found = if record.armed.is_armed() {
-            others
-                .filter(|(pool, _)| !Arc::ptr_eq(pool, &current.pool))
-                .map(|(pool, slot)| self.glance(current, before, pool, *slot))
-                .find(|found| *found != Found::Nothing)
+        let found = if lane.armed.is_armed() {
+            self.glance_around(current, lane)
         } else {
-            None
+            Found::Nothing
         };
-        let found = found.unwrap_or(Found::Nothing);
         current.siblings.schedule(items, found, lane.cost_ns());
     }
 
-    /// A look at one lane beside the worker's own.
+    /// A look at the other lanes of the CPU, up to the first where there is something to see.
+    fn glance_around(&self, current: &Current, lane: &Lane) -> Found {
+        let record = &self.cpus[self.ordinal(lane.cpu)];
+        for (pool, slot) in record.pools.iter().map_while(OnceLock::get) {
+            if !pool.lanes()[*slot].has_work() || pool.id == current.pool.id {
+                continue;
+            }
+            let before = current.siblings.still.take();
+            let found = self.glance(current, before, pool, *slot);
+            if found != Found::Nothing {
+                return found;
+            }
+        }
+        Found::Nothing
+    }
+
+    /// A look at one lane beside the worker's own, in which something waits.
     fn glance(&self, current: &Current, before: Option<Still>, pool: &Pool, slot: usize) -> Found {
         let lane = &pool.lanes()[slot];
         let view = lane.view();
         // Lanes that sleep, are being woken or handed over, have somebody who sees to it.
-        if !lane.has_work() || !view.is_running() || view.is_waking() {
+        if !view.is_running() || view.is_waking() {
             return Found::Nothing;
         }
         let now = Still {
