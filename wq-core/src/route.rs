@@ -230,14 +230,16 @@ fn note_waiting(current: &Current, lane: &Lane) {
     }
 }
 
-/// Brings an entry to a lane through its inbox. Nothing of the item is touched after the push.
+/// Brings an entry to a lane through its inbox. Nothing of the item is touched after the push, and
+/// nothing of its queue, which may be gone by then; the pool lasts as long as the System.
 fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: bool) {
     if system.is_forked() {
         // Nobody would run it, and the workers of that number are another process's.
         return std::mem::forget(entry);
     }
     let home = entry.meta().lane();
-    let pool = q.pool(home);
+    // Not by way of the queue, from here on.
+    let pool: &Pool = q.pool(home);
     let lane = choose_lane(system, pool, home, is_start);
     hook::at(Point::PushRemote);
     if lane.inbox.push(entry) {

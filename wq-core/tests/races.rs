@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
-use std::task::Poll;
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -177,4 +177,30 @@ fn cancel_and_arm_from_many_threads_leaves_the_item_usable() {
             .expect("the item still runs");
         assert_eq!(runs.load(Ordering::Relaxed), before + 1);
     }
+}
+
+/// Goal: whoever wakes the last item of a queue touches nothing of the queue once the item is on its
+/// way, since the queue may be gone by then. Method: queues that end with their only item, woken by
+/// a foreign thread; what is read too late is found by the detectors, or now and then by a crash.
+#[test]
+fn a_queue_may_go_while_its_last_item_is_woken() {
+    let system = system();
+    let (wakers, woken) = mpsc::channel::<Waker>();
+    let foreign = thread::spawn(move || woken.into_iter().for_each(Waker::wake));
+    for _ in 0..2_000 {
+        let queue = Workqueue::unbound("brief").system(&system).build().unwrap();
+        let wakers = wakers.clone();
+        let mut suspended = false;
+        let task = queue.spawn(poll_fn(move |cx| {
+            if std::mem::replace(&mut suspended, true) {
+                return Poll::Ready(());
+            }
+            wakers.send(cx.waker().clone()).unwrap();
+            Poll::Pending
+        }));
+        drop(queue);
+        task.wait().unwrap();
+    }
+    drop(wakers);
+    foreign.join().unwrap();
 }
