@@ -179,9 +179,9 @@ fn cancel_and_arm_from_many_threads_leaves_the_item_usable() {
     }
 }
 
-/// Goal: whoever wakes the last item of a queue touches nothing of the queue once the item is on its
-/// way, since the queue may be gone by then. Method: queues that end with their only item, woken by
-/// a foreign thread; what is read too late is found by the detectors, or now and then by a crash.
+/// Goal: whoever wakes the last item of a queue touches nothing of the queue once the item is on
+/// its way, since the queue may be gone by then. Method: queues that end with their only item,
+/// which a foreign thread wakes; what is read too late ends in a crash sooner or later.
 #[test]
 fn a_queue_may_go_while_its_last_item_is_woken() {
     let system = system();
