@@ -143,7 +143,9 @@ impl<R: Root> Runtime for Wq<R> {
 
     fn start() -> Self {
         let system = SYSTEM.get_or_init(|| {
+            // That tasks burn CPU is the point of some cases, and not to be said in the table.
             let mut builder = System::builder().workers(workers());
+            builder = builder.cpu_intensive_warning_thresh(0);
             if let Some(sensing) = R::SENSING {
                 builder = builder.sensing(sensing);
             }
