@@ -159,7 +159,7 @@ impl ThreadState {
 /// Which source of thread states works in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
-    not(all(target_os = "linux", not(wq_portable))),
+    not(any(test, all(target_os = "linux", not(wq_portable)))),
     expect(dead_code, reason = "nothing is looked at there")
 )]
 pub(crate) enum ProbeKind {
