@@ -53,6 +53,8 @@ pub mod driver;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
+mod guard;
+#[cfg(not(loom))]
 mod hogs;
 #[cfg(not(loom))]
 mod home;

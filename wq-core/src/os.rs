@@ -60,13 +60,14 @@ pub(crate) fn relax() {
     std::hint::spin_loop();
 }
 
-/// Starts a detached thread.
+/// Starts a detached thread of the engine, whose panic ends the process.
 #[cfg(not(test))]
 pub(crate) fn spawn_thread(
     name: String,
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name).spawn(body).map(drop)
+    let thread = std::thread::Builder::new().name(name);
+    thread.spawn(|| crate::guard::run_or_abort(body)).map(drop)
 }
 
 /// Signals that a thread blocks.

@@ -60,7 +60,7 @@ impl<T> Drop for Guarded<T> {
 
 /// Drops what a panic left. That may itself panic; what comes of that is leaked, to end it here.
 #[cold]
-fn drop_payload(payload: Box<dyn Any + Send>) {
+pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }

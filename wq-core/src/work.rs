@@ -23,7 +23,7 @@ use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
 use crate::queue::handle::Queue;
 use crate::queue::wait::WaitError;
-use crate::{route, task};
+use crate::{guard, route, task};
 
 use wait::Progress;
 pub use wait::{CancelWait, WorkFlush};
@@ -331,7 +331,7 @@ impl WorkInner {
     /// A request is over: executed, cancelled, or dropped.
     fn note_over(&self, request: Request) {
         let told = lock(&self.progress).end(request);
-        told.into_iter().for_each(Waker::wake);
+        guard::wake_all(told);
     }
 
     /// An error if the caller is inside this item's function.

@@ -1,9 +1,10 @@
 //! A thousand panics in every place where user code runs: none ends the process or a worker,
 //! each is counted once, and nothing leaks.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use wq_core::{DelayedWork, JoinHandle, Queued, System, Work, Workqueue};
@@ -248,4 +249,37 @@ fn panics_in_payloads() {
         check(&queue, 0, TIMES, 0);
         assert_eq!(queue.spawn(async { 1 }).wait().unwrap(), 1);
     }
+}
+
+/// A waker that panics when it is used.
+struct Explosive;
+
+impl Wake for Explosive {
+    fn wake(self: Arc<Self>) {
+        panic!("{}", PLANNED);
+    }
+}
+
+/// Goal: a waker of one who waits for a queue may panic: the worker goes on, and others who wait
+/// are told. Method: polls of such waits by hand, while an item runs; then waits that must end.
+#[test]
+fn panics_in_the_wakers_of_waiters() {
+    let system = system();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let explosive = Waker::from(Arc::new(Explosive));
+    for _ in 0..TIMES / 10 {
+        let (go, may_go) = mpsc::channel::<()>();
+        let held = queue.spawn_fn(move || may_go.recv().unwrap());
+        let mut flushes: Vec<_> = (0..3).map(|_| Box::pin(queue.flush())).collect();
+        for flush in &mut flushes {
+            let poll = flush.as_mut().poll(&mut Context::from_waker(&explosive));
+            assert!(poll.is_pending());
+        }
+        let other = queue.flush();
+        go.send(()).unwrap();
+        other.wait_timeout(FOR_EVER).expect("it ends");
+        held.wait_timeout(FOR_EVER).expect("it ends").unwrap();
+    }
+    let after = queue.spawn(async { 1 });
+    assert_eq!(after.wait_timeout(FOR_EVER).expect("it ends").unwrap(), 1);
 }

@@ -141,7 +141,10 @@ pub(crate) fn try_abilities(nice: i8) -> Trial {
 /// Starts a detached thread: of the caller's machine, if it has one.
 pub(crate) fn spawn_thread(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     match Here::get() {
-        None => std::thread::Builder::new().name(name).spawn(body).map(drop),
+        None => {
+            let thread = std::thread::Builder::new().name(name);
+            thread.spawn(|| crate::guard::run_or_abort(body)).map(drop)
+        }
         Some(here) => here.spawn(name, body),
     }
 }

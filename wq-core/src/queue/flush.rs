@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use crate::guard;
 use crate::proto::counts::{COLOURS, Colour, ColourSet};
 
 use super::{BURIED, DRAINING, QueueInner, QueueRef, RETIRED};
@@ -63,9 +64,7 @@ impl WaitCell {
             state.report = Some(report);
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        guard::wake_all(waker);
     }
 
     /// The report, or a promise to wake.
