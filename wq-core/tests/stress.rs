@@ -369,15 +369,21 @@ fn check(system: &System, owners: &[Workqueue], world: &World) {
     );
 }
 
-/// Waits until every queue is empty: items spawn items, so until nothing is made any more.
+/// Waits until every item has ended and is counted. Items spawn items, also in queues that were
+/// flushed a moment ago; but once none is alive none comes, and all stand in their queues' counts
+/// after one flush more.
 fn settle(owners: &[Workqueue], world: &World) {
-    loop {
-        let before = world.made.load(Ordering::SeqCst);
+    let flush_all = || {
         for queue in owners {
             queue.flush().wait_timeout(FOR_EVER).expect("a flush ends");
         }
-        if world.ended.load(Ordering::SeqCst) == before {
-            return;
+    };
+    loop {
+        flush_all();
+        // In this order: who is alive by now was made by now.
+        let ended = world.ended.load(Ordering::SeqCst);
+        if ended == world.made.load(Ordering::SeqCst) {
+            return flush_all();
         }
     }
 }
