@@ -3,11 +3,19 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::thread;
 
 use crate::task::drop_payload;
+
+/// Writes a line on standard error, if it takes one: `eprintln` panics where it does not, and a
+/// closed pipe is no reason to end a thread.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Wakes all of them, whichever panics: that is its maker's bug, of which the panic hook has told,
 /// and neither the other waiters' nor the worker's.
@@ -28,10 +36,10 @@ pub(crate) fn run_or_abort(body: impl FnOnce()) {
         fn drop(&mut self) {
             let thread = thread::current();
             let name = thread.name().unwrap_or("without a name");
-            eprintln!(
+            say(format_args!(
                 "wq: a bug in wq: its thread `{name}` panicked, as said above. The process ends, \
                  since what that thread should do would never be done. Please report this."
-            );
+            ));
             std::process::abort();
         }
     }

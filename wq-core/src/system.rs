@@ -409,10 +409,10 @@ impl SystemInner {
     pub(crate) fn say_once_nice_refused(&self, nice: i8) {
         // Relaxed: at worst it is said twice.
         if !self.said_nice.swap(true, Ordering::Relaxed) {
-            eprintln!(
+            crate::guard::say(format_args!(
                 "wq: nice {nice} was refused (it needs CAP_SYS_NICE or RLIMIT_NICE); these \
                  workers run at normal priority"
-            );
+            ));
         }
     }
 }

@@ -114,6 +114,15 @@ fn spawn_opener(queue: &Queue, meeting: &Arc<Meeting>, restless: bool) -> JoinHa
     opener
 }
 
+/// Spawns so many items that block until the other one has gone on.
+fn spawn_blocked(queue: &Queue, meeting: &Arc<Meeting>, items: usize) -> Vec<JoinHandle<()>> {
+    let spawn = |_| {
+        let meeting = Arc::clone(meeting);
+        queue.spawn_fn(move || meeting.block(|_| ()))
+    };
+    (0..items).map(spawn).collect()
+}
+
 /// All of them end.
 fn finish(opener: JoinHandle<()>, crowd: Vec<JoinHandle<()>>) {
     for task in std::iter::once(opener).chain(crowd) {
@@ -130,11 +139,7 @@ fn an_item_woken_from_outside_is_resumed_at_the_cap() {
     let queue = system.default_queue();
     let meeting = Arc::new(Meeting::default());
     let opener = spawn_opener(&queue, &meeting, false);
-    let block = |_| {
-        let meeting = Arc::clone(&meeting);
-        queue.spawn_fn(move || meeting.block(|_| ()))
-    };
-    let crowd = (0..CROWD).map(block).collect();
+    let crowd = spawn_blocked(&queue, &meeting, CROWD);
     wait_until_inside(&meeting, CAP);
     assert_eq!(pool(&system).workers, CAP);
     meeting.tell();
@@ -172,11 +177,7 @@ fn a_restless_item_goes_on_at_the_cap() {
     let queue = system.default_queue();
     let meeting = Arc::new(Meeting::default());
     let opener = spawn_opener(&queue, &meeting, true);
-    let block = |_| {
-        let meeting = Arc::clone(&meeting);
-        queue.spawn_fn(move || meeting.block(|_| ()))
-    };
-    let crowd = (0..CROWD).map(block).collect();
+    let crowd = spawn_blocked(&queue, &meeting, CROWD);
     wait_until_inside(&meeting, CAP);
     meeting.told.store(true, Ordering::SeqCst);
     finish(opener, crowd);
@@ -191,14 +192,10 @@ fn an_item_is_resumed_where_no_threads_are_to_be_had() {
     let queue = system.default_queue();
     let meeting = Arc::new(Meeting::default());
     let opener = spawn_opener(&queue, &meeting, false);
-    let block = |_| {
-        let meeting = Arc::clone(&meeting);
-        queue.spawn_fn(move || meeting.block(|_| ()))
-    };
-    let mut crowd: Vec<_> = (0..5).map(block).collect();
+    let mut crowd = spawn_blocked(&queue, &meeting, 5);
     wait_until_inside(&meeting, 5);
     refuse_threads(&system, true);
-    crowd.extend((0..CROWD).map(block));
+    crowd.extend(spawn_blocked(&queue, &meeting, CROWD));
     while system.stats().thread_creation_failures == 0 {
         std::thread::yield_now();
     }
@@ -222,11 +219,7 @@ fn the_extra_thread_leaves_and_comes_back() {
     for _ in 0..2 {
         let meeting = Arc::new(Meeting::default());
         let opener = spawn_opener(&queue, &meeting, false);
-        let block = |_| {
-            let meeting = Arc::clone(&meeting);
-            queue.spawn_fn(move || meeting.block(|_| ()))
-        };
-        let crowd = (0..ITEMS).map(block).collect();
+        let crowd = spawn_blocked(&queue, &meeting, ITEMS);
         wait_until_inside(&meeting, ITEMS);
         while !has_resumer("lv") {
             std::thread::yield_now();
@@ -263,22 +256,35 @@ fn a_stalled_pool_names_what_holds_it() {
     let [line] = lines[..] else {
         panic!("one line is expected: {said}");
     };
-    let named = format!("{BOUND} x resumer::stall::");
+    let named = format!("{BOUND} x resumer::spawn_blocked::");
     assert!(line.contains(&named), "{line}");
     assert!(line.contains("max_workers"), "{line}");
 }
 
-/// The process of that test.
+/// Goal: a program whose standard error is closed goes on, whatever there is to report. Method: the
+/// same process with a pipe that nobody reads.
+#[test]
+fn a_report_that_nobody_takes_ends_nothing() {
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "a_stalled_pool_names_what_holds_it"])
+        .arg("--nocapture")
+        .env("WQ_TEST_STALL", "1")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stderr.take());
+    let status = child.wait().expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
+/// The process of these tests.
 fn stall() {
     let system = small_system();
     let queue = system.default_queue();
     let meeting = Arc::new(Meeting::default());
     let opener = spawn_opener(&queue, &meeting, false);
-    let block = |_| {
-        let meeting = Arc::clone(&meeting);
-        queue.spawn_fn(move || meeting.block(|_| ()))
-    };
-    let crowd = (0..CROWD).map(block).collect();
+    let crowd = spawn_blocked(&queue, &meeting, CROWD);
     wait_until_inside(&meeting, CAP);
     while pool(&system)
         .running
@@ -292,7 +298,7 @@ fn stall() {
     let held = pool(&system);
     assert_eq!(held.stalls, 1, "{held:?}");
     assert_eq!(held.running.len(), 1, "{held:?}");
-    assert!(held.running[0].name.contains("stall"), "{held:?}");
+    assert!(held.running[0].name.contains("spawn_blocked"), "{held:?}");
     meeting.tell();
     finish(opener, crowd);
     let _ = system.shutdown(FOR_EVER);

@@ -174,9 +174,9 @@ fn say_refused(system: &SystemInner, why: &NotMade) {
     // Relaxed: this thread alone reads and writes it.
     if !said.swap(true, Ordering::Relaxed) {
         // Not by a thread that would have to be made for it.
-        eprintln!(
+        crate::guard::say(format_args!(
             "wq: {what}; items go on with those there are, and another try follows in {COOLDOWN:?}"
-        );
+        ));
     }
 }
 

@@ -33,7 +33,7 @@ impl SystemInner {
     /// Writes what waits; may block.
     pub(crate) fn write_reports(&self) {
         for line in self.take_reports() {
-            eprintln!("{line}");
+            crate::guard::say(format_args!("{line}"));
         }
     }
 
