@@ -16,6 +16,7 @@ use crossbeam_utils::CachePadded;
 use crate::entry::Entry;
 use crate::hook::{self, Point, Visitor};
 use crate::list::List;
+use crate::os;
 use crate::policy::Share;
 use crate::pool::Pool;
 use crate::proto::arm::Armed;
@@ -23,6 +24,7 @@ use crate::proto::inbox::Inbox;
 use crate::proto::owner::taking::Held;
 use crate::proto::owner::{Mark, Owner, OwnerView, Token, WorkerId};
 use crate::queue::Ended;
+use crate::worker::Worker;
 
 pub(crate) use queue::{LaneQueue, Place};
 
@@ -82,22 +84,16 @@ pub(crate) struct Lasts {
 }
 
 impl LaneWatch {
-    /// A sibling's look at a lane whose owner has started so many items: for how long the present
-    /// one is known to run. `cpu` tells the CPU time of its thread.
-    pub(crate) fn item_lasts(
-        &self,
-        owner: WorkerId,
-        starts: u64,
-        now_ns: u64,
-        cpu: impl FnOnce() -> u64,
-    ) -> Lasts {
-        let item = starts << WorkerId::BITS | u64::from(owner);
+    /// A sibling's look at a lane and its owner: for how long the present item is known to run.
+    pub(crate) fn item_lasts(&self, owner: &Worker) -> Lasts {
+        let (starts, now_ns) = (owner.starts(), os::monotonic_ns());
+        let item = starts << WorkerId::BITS | u64::from(owner.id);
         // Relaxed: hints; siblings that look at once may shorten or lengthen the time, which costs
         // a hand-over.
         if self.item.load(Ordering::Relaxed) != item {
             self.item.store(item, Ordering::Relaxed);
             self.item_since_ns.store(now_ns, Ordering::Relaxed);
-            self.item_cpu_ns.store(cpu(), Ordering::Relaxed);
+            self.item_cpu_ns.store(owner.cpu_ns(), Ordering::Relaxed);
         }
         Lasts {
             ns: now_ns.saturating_sub(self.item_since_ns.load(Ordering::Relaxed)),

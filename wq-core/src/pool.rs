@@ -156,6 +156,11 @@ impl Pool {
         lane.index - self.lanes[0].index
     }
 
+    /// The slot of the lane on this CPU.
+    pub(crate) fn slot_on(&self, cpu: usize) -> Option<usize> {
+        self.lanes.binary_search_by_key(&cpu, |lane| lane.cpu).ok()
+    }
+
     /// The lane with this index, or one that stands for it.
     #[inline(always)]
     pub(crate) fn lane_at(&self, index: usize) -> &Lane {

@@ -59,6 +59,8 @@ pub(crate) struct Worker {
     placements: AtomicU32,
     /// It sleeps, or is about to: its mask may be narrowed.
     asleep: AtomicBool,
+    /// The CPU where it fell asleep last.
+    slept_on: AtomicU32,
     /// Kernel thread id.
     tid: AtomicI32,
     /// The state file of the thread, opened at the first look. Nobody waits for the lock: its
@@ -114,6 +116,7 @@ impl Worker {
             placed: AtomicU32::new(0),
             placements: AtomicU32::new(1),
             asleep: AtomicBool::new(false),
+            slept_on: AtomicU32::new(u32::MAX),
             tid: AtomicI32::new(NO_TID),
             probe: Mutex::new(None),
             displaced_ns: AtomicU64::new(0),
@@ -129,8 +132,17 @@ impl Worker {
 
     /// The worker is about to sleep.
     pub(crate) fn fall_asleep(&self) {
+        // Relaxed: a hint.
+        self.slept_on
+            .store(os::current_cpu() as u32, Ordering::Relaxed);
         // Relaxed: a placer that misses it does not place.
         self.asleep.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this is the CPU where it fell asleep last.
+    pub(crate) fn was_on(&self, cpu: usize) -> bool {
+        // Relaxed: a hint.
+        self.slept_on.load(Ordering::Relaxed) == cpu as u32
     }
 
     /// The worker is awake. True: it was placed, and must widen its mask.

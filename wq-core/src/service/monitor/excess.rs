@@ -4,6 +4,7 @@
 //! until then one more runs than there are lanes. Neither the block's end nor the worker tells, so
 //! that items pay nothing for the figure; here a sample is taken, and only while somebody is away.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::pool::Pool;
 use crate::proto::owner::{OwnerView, WorkerId};
 use crate::system::SystemInner;
 use crate::worker::Worker;
+
+/// Time between two samples: at the pace of the rounds they would be most of their cost.
+const SAMPLE_EVERY: Duration = Duration::from_millis(5);
 
 /// Workers without a lane that are looked at in one round and pool. Nearly all of them sleep, and
 /// a look is a system call: in a crowd of hundreds each round looks at others.
@@ -26,14 +30,18 @@ type Item<'a> = (&'a Arc<Worker>, u64);
 pub(super) struct Excess {
     /// The worker without a lane that was looked at last.
     last: WorkerId,
+    /// Time since the last sample.
+    passed: Duration,
 }
 
 impl Excess {
-    /// Samples all pools; the last round was `passed` ago, zero if that says nothing.
+    /// Samples all pools, if it is time; the last round was `passed` ago, 0 if that says nothing.
     pub(super) fn round(&mut self, system: &SystemInner, pools: &[Arc<Pool>], passed: Duration) {
-        if !system.sensors.can_see() {
+        self.passed += passed;
+        if self.passed < SAMPLE_EVERY || !system.sensors.can_see() {
             return;
         }
+        let passed = mem::take(&mut self.passed);
         let away = pools.iter().filter(|pool| pool.away() > 0);
         let beyond: usize = away.map(|pool| self.of_pool(system, pool)).sum();
         if beyond > 0 {
