@@ -5,10 +5,13 @@ use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use wq_core::{Queue, System, SystemStats};
+
+/// Long enough for anything that happens at all on a crowded machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// Polls of a burner.
 const POLLS: usize = 5;
@@ -22,6 +25,15 @@ fn cpu_time() -> Duration {
     Duration::from(time.expect("every thread has such a clock"))
 }
 
+/// Spins until others have done something.
+fn spin_until(what: &str, done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < FOR_EVER, "{what}");
+        hint::spin_loop();
+    }
+}
+
 /// A burner: in each of its polls it spawns a short item and spins until that has run, which takes
 /// another worker, and a while more. Waits for its end.
 fn burn(queue: &Queue) {
@@ -32,9 +44,9 @@ fn burn(queue: &Queue) {
         let short = Arc::clone(&ran);
         // Relaxed, here and below: a count, waited for.
         drop(queue_of_shorts.spawn_fn(move || short.fetch_add(1, Ordering::Relaxed)));
-        while ran.load(Ordering::Relaxed) < polls {
-            hint::spin_loop();
-        }
+        spin_until("the short item runs", || {
+            ran.load(Ordering::Relaxed) == polls
+        });
         let begun = cpu_time();
         while cpu_time() - begun < BURN {
             hint::spin_loop();
@@ -95,7 +107,10 @@ fn spin_for(time: Duration) {
 
 /// Waits until a System has marked so many items, and no more.
 fn wait_for_marks(system: &System, marks: u64) {
+    let begun = Instant::now();
     while system.stats().cpu_intensive < marks {
+        let marked = system.stats().cpu_intensive;
+        assert!(begun.elapsed() < FOR_EVER, "{marked} marks of {marks}");
         std::thread::yield_now();
     }
     assert_eq!(system.stats().cpu_intensive, marks);
@@ -121,22 +136,45 @@ fn a_lone_burner_is_marked_once() {
     );
 }
 
-/// Goal: CPU time in a declared block does not count, and a threshold of 0 marks nothing.
+/// Runs an item that burns for long, in a declared block or not. It is noticed because a short item
+/// waits behind it, which is waited for. One type for all.
+fn burn_for_long(queue: &Queue, declared: bool) {
+    let its_queue = queue.clone();
+    let burn = move || {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let short = Arc::clone(&ran);
+        // Relaxed, here and below: waited for, and nothing is ordered by it.
+        drop(its_queue.spawn_fn(move || short.fetch_add(1, Ordering::Relaxed)));
+        spin_until("the short item runs", || ran.load(Ordering::Relaxed) == 1);
+        spin_for(Duration::from_millis(60));
+    };
+    let item = queue.spawn_fn(move || {
+        if declared {
+            wq_core::blocking(burn);
+        } else {
+            burn();
+        }
+    });
+    item.wait().expect("it ends");
+}
+
+/// Goal: CPU time in a declared block does not count, and a threshold of 0 marks nothing. Method:
+/// the monitor watches a type of which nothing is known; once it is known to burn, the worker
+/// measures it, too. In the end both may mark it, and one does.
 #[test]
 fn declared_or_switched_off_marks_nothing() {
     let system = System::builder().workers(1).build().expect("a System");
-    let long = || spin_for(Duration::from_millis(60));
-    let declared = system
-        .default_queue()
-        .spawn_fn(move || wq_core::blocking(long));
-    declared.wait().expect("it ends");
-    system.set_cpu_intensive_thresh(Duration::ZERO);
-    system
-        .default_queue()
-        .spawn_fn(long)
-        .wait()
-        .expect("it ends");
+    let (queue, thresh) = (system.default_queue(), system.cpu_intensive_thresh());
+    burn_for_long(&queue, true);
     wait_for_marks(&system, 0);
+    system.set_cpu_intensive_thresh(Duration::ZERO);
+    burn_for_long(&queue, false);
+    wait_for_marks(&system, 0);
+    system.set_cpu_intensive_thresh(thresh);
+    burn_for_long(&queue, true);
+    wait_for_marks(&system, 0);
+    burn_for_long(&queue, false);
+    wait_for_marks(&system, 1);
 }
 
 /// Polls of `piece` CPU time until `total` is used; between two it yields, or (`suspends`) waits
@@ -177,37 +215,57 @@ fn yielding_is_no_sleep() {
     run(true).expect("it ends");
     assert_eq!(system.stats().cpu_intensive, 0);
     run(false).expect("it ends");
-    assert_eq!(system.stats().cpu_intensive, 1, "{:?}", system.cpu_hogs());
+    wait_for_marks(&system, 1);
     assert!(system.cpu_hogs()[0].name.contains("pieces"));
 }
 
-/// Goal: without its knob nobody's lane is handed on, not even a known burner's.
+/// Runs an item that burns for long with short ones behind it, for one of which it waits, or
+/// (`alone`) not. How many of them ran meanwhile. One type for all.
+fn burn_before_shorts(queue: &Queue, alone: bool) -> usize {
+    let its_queue = queue.clone();
+    let burner = queue.spawn_fn(move || {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let spawn = |_| {
+            let ran = Arc::clone(&ran);
+            // Relaxed, here and below: a count.
+            its_queue.spawn_fn(move || ran.fetch_add(1, Ordering::Relaxed))
+        };
+        let shorts: Vec<_> = (0..3).map(spawn).collect();
+        spin_until("a short item runs", || {
+            alone || ran.load(Ordering::Relaxed) > 0
+        });
+        spin_for(Duration::from_millis(30));
+        (ran.load(Ordering::Relaxed), shorts)
+    });
+    let (meanwhile, shorts) = burner.wait().expect("it ends");
+    for short in shorts {
+        short.wait().expect("it ends");
+    }
+    meanwhile
+}
+
+/// Goal: without its knob nobody's lane is handed on, not even a known burner's. Method: the same
+/// type with the knob, until it is known, and without.
 #[test]
 fn without_grace_burners_keep_their_lane() {
     let system = System::builder().workers(1).build().expect("a System");
-    burn(&system.default_queue());
-    assert!(system.stats().handovers_marked > 0);
-    system.set_handoff_grace(Duration::ZERO);
+    let queue = system.default_queue();
+    burn_before_shorts(&queue, false);
+    let unknown = system.stats();
+    burn_before_shorts(&queue, false);
     let before = system.stats();
-    let ran = Arc::new(AtomicUsize::new(0));
-    let (queue, its_ran) = (system.default_queue(), Arc::clone(&ran));
-    let burner = queue.clone().spawn_fn(move || {
-        for _ in 0..3 {
-            let its_ran = Arc::clone(&its_ran);
-            // Relaxed, here and below: a count.
-            drop(queue.spawn_fn(move || its_ran.fetch_add(1, Ordering::Relaxed)));
-        }
-        spin_for(Duration::from_millis(30));
-        its_ran.load(Ordering::Relaxed)
-    });
-    assert_eq!(
-        burner.wait().expect("it ends"),
-        0,
-        "something ran behind it"
+    assert!(
+        before.handovers_marked > unknown.handovers_marked,
+        "its type is not known: {before:?}"
     );
+    system.set_handoff_grace(Duration::ZERO);
+    let meanwhile = burn_before_shorts(&queue, true);
+    assert_eq!(meanwhile, 0, "something ran behind it");
     let after = system.stats();
-    let handed_on = |s: SystemStats| s.handovers_hog + s.handovers_sibling + s.handovers_marked;
-    assert_eq!(handed_on(before), handed_on(after), "{after:?}");
+    let handed_on = |stats: &SystemStats| {
+        noticed(stats) + stats.handovers_marked + stats.handovers_sibling + stats.handovers_forced
+    };
+    assert_eq!(handed_on(&before), handed_on(&after), "{after:?}");
 }
 
 /// Goal: reports come on standard error at the 4th, 5th, 7th and 11th mark, and name the type.

@@ -4,11 +4,13 @@ use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use wq_core::{JoinHandle, Queue, System, Workqueue};
 
+/// Long enough for anything that happens at all on a crowded machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
 /// What counts as burning, with something on top.
 const BURN: Duration = Duration::from_millis(6);
 /// Burns after which a type is taken for one that always burns, and some.
@@ -20,6 +22,21 @@ fn cpu_time() -> Duration {
     Duration::from(time.expect("every thread has such a clock"))
 }
 
+/// Waits for others, awake.
+fn spin_until(what: &str, done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < FOR_EVER, "{what}");
+        hint::spin_loop();
+    }
+}
+
+/// Waits for the end of an item.
+fn end<T>(item: JoinHandle<T>) -> T {
+    let ended = item.wait_timeout(FOR_EVER).expect("it ends in time");
+    ended.expect("it ends well")
+}
+
 /// Burns CPU time. The lane is noticed the first time because a short item waits behind, which is
 /// waited for; and the burning goes on after that.
 fn burn(queue: &Queue) {
@@ -27,9 +44,7 @@ fn burn(queue: &Queue) {
     let short = Arc::clone(&ran);
     // Relaxed, here and below: waited for, and nothing is ordered by it.
     drop(queue.spawn_fn(move || short.store(true, Ordering::Relaxed)));
-    while !ran.load(Ordering::Relaxed) {
-        hint::spin_loop();
-    }
+    spin_until("the short item runs", || ran.load(Ordering::Relaxed));
     let begun = cpu_time();
     while cpu_time() - begun < BURN {
         hint::spin_loop();
@@ -56,7 +71,12 @@ struct Crowd {
 impl Crowd {
     /// A burner that tells when it is inside.
     fn spawn(&self, queue: &Queue, n: usize) -> JoinHandle<()> {
-        let (crowd, its_queue) = (self.clone(), queue.clone());
+        self.spawn_before(queue, queue, n)
+    }
+
+    /// As [`Crowd::spawn`], with its short item on a queue of its own.
+    fn spawn_before(&self, shorts: &Queue, queue: &Queue, n: usize) -> JoinHandle<()> {
+        let (crowd, its_queue) = (self.clone(), shorts.clone());
         queue.spawn_fn(move || {
             crowd.order.lock().expect("nobody panics").push(n);
             // Relaxed: counts.
@@ -71,7 +91,7 @@ impl Crowd {
     fn warm_up(&self, queue: &Queue) {
         for _ in 0..3 {
             let all: Vec<_> = (0..WARM_UP).map(|n| self.spawn(queue, n)).collect();
-            all.into_iter().for_each(|one| one.wait().expect("it ends"));
+            all.into_iter().for_each(end);
         }
         self.most.store(0, Ordering::Relaxed);
         self.order.lock().expect("nobody panics").clear();
@@ -87,7 +107,7 @@ fn as_many_burners_as_lanes() {
         let (queue, crowd) = (system.default_queue(), Crowd::default());
         crowd.warm_up(&queue);
         let all: Vec<_> = (0..12).map(|n| crowd.spawn(&queue, n)).collect();
-        all.into_iter().for_each(|one| one.wait().expect("it ends"));
+        all.into_iter().for_each(end);
         let most = crowd.most.load(Ordering::Relaxed);
         assert!(
             (1..=lanes).contains(&most),
@@ -103,13 +123,14 @@ fn burners_start_in_order() {
     let (queue, crowd) = (system.default_queue(), Crowd::default());
     crowd.warm_up(&queue);
     let all: Vec<_> = (0..12).map(|n| crowd.spawn(&queue, n)).collect();
-    all.into_iter().for_each(|one| one.wait().expect("it ends"));
+    all.into_iter().for_each(end);
     let order = crowd.order.lock().expect("nobody panics").clone();
     assert_eq!(order, (0..12).collect::<Vec<_>>());
 }
 
 /// Goal: slots of a limited queue and turns of its pool do not get into each other's way. Method:
-/// more burners than slots, more slots than turns.
+/// more burners than slots, more slots than turns; then each needs a slot for its short item, too,
+/// and all slots are burners' until there are more.
 #[test]
 fn burners_of_a_limited_queue_end() {
     let system = System::builder().workers(1).build().expect("a System");
@@ -117,12 +138,17 @@ fn burners_of_a_limited_queue_end() {
     crowd.warm_up(&shorts);
     let limited = Workqueue::unbound("limited").max_active(3).system(&system);
     let limited = limited.build().expect("a good queue");
-    let all: Vec<_> = (0..12).map(|n| crowd.spawn(&limited, n)).collect();
+    let all: Vec<_> = (0..12)
+        .map(|n| crowd.spawn_before(&shorts, &limited, n))
+        .collect();
+    all.into_iter().for_each(end);
     // Their short items wait for a slot behind the burners.
-    drop(all);
+    (0..12).for_each(|n| drop(crowd.spawn(&limited, n)));
     assert!(limited.set_max_active(40).is_ok());
-    limited.drain().wait().expect("all end");
-    assert_eq!(limited.stats().completed, 24);
+    let drained = limited.drain().wait_timeout(FOR_EVER);
+    drained.expect("all end in time");
+    let stats = limited.stats();
+    assert_eq!((stats.completed, stats.active), (12 + 24, 0), "{stats:?}");
 }
 
 /// A burner that spawns another of its own type and blocks until that has ended, so deep.
@@ -133,7 +159,7 @@ fn nested(queue: &Queue, depth: usize) -> JoinHandle<usize> {
         if depth == 0 {
             return 0;
         }
-        1 + nested(&its_queue, depth - 1).wait().expect("it ends")
+        1 + end(nested(&its_queue, depth - 1))
     })
 }
 
@@ -143,9 +169,9 @@ fn a_burner_may_wait_for_its_like() {
     let system = System::builder().workers(1).build().expect("a System");
     let queue = system.default_queue();
     for _ in 0..WARM_UP {
-        nested(&queue, 0).wait().expect("it ends");
+        end(nested(&queue, 0));
     }
-    assert_eq!(nested(&queue, 20).wait().expect("it ends"), 20);
+    assert_eq!(end(nested(&queue, 20)), 20);
 }
 
 /// Goal: so does one that blocks without having said so. Method: a burner waits on a std channel
@@ -156,27 +182,25 @@ fn a_burner_that_sleeps_gives_its_turn_up() {
     let queue = system.default_queue();
     let link = |last: Box<dyn FnOnce() + Send>| burner(&queue, last);
     for _ in 0..WARM_UP {
-        link(Box::new(|| ())).wait().expect("it ends");
+        end(link(Box::new(|| ())));
     }
     let mut links = Vec::new();
     let (mut tell, told) = channel();
     links.push(link(Box::new(move || {
-        told.recv().expect("the next one runs");
+        told.recv_timeout(FOR_EVER).expect("the next one runs");
     })));
     for _ in 0..10 {
         let (tell_next, told) = channel();
         let tell = std::mem::replace(&mut tell, tell_next);
         links.push(link(Box::new(move || {
             tell.send(()).expect("the one before waits");
-            told.recv().expect("the next one runs");
+            told.recv_timeout(FOR_EVER).expect("the next one runs");
         })));
     }
     links.push(link(Box::new(move || {
         tell.send(()).expect("the one before waits");
     })));
-    links
-        .into_iter()
-        .for_each(|one| one.wait().expect("it ends"));
+    links.into_iter().for_each(end);
 }
 
 /// Goal: one that waits for its like without sleeping is not left alone for ever.
@@ -186,19 +210,17 @@ fn a_burner_that_spins_for_its_like_ends() {
     let queue = system.default_queue();
     let link = |last: Box<dyn FnOnce() + Send>| burner(&queue, last);
     for _ in 0..WARM_UP {
-        link(Box::new(|| ())).wait().expect("it ends");
+        end(link(Box::new(|| ())));
     }
     let there = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&there);
     let first = link(Box::new(move || {
         // Relaxed: waited for.
-        while !seen.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        }
+        spin_until("the next one runs", || seen.load(Ordering::Relaxed));
     }));
     let second = link(Box::new(move || there.store(true, Ordering::Relaxed)));
-    first.wait().expect("it ends");
-    second.wait().expect("it ends");
+    end(first);
+    end(second);
 }
 
 /// Goal: nothing that waits for its turn is lost in a shutdown. Method: one burner has the only
@@ -209,7 +231,7 @@ fn a_shutdown_drops_the_burners_that_wait() {
     let queue = system.default_queue();
     let link = |last: Box<dyn FnOnce() + Send>| burner(&queue, last);
     for _ in 0..WARM_UP {
-        link(Box::new(|| ())).wait().expect("it ends");
+        end(link(Box::new(|| ())));
     }
     let (go, inside) = (
         Arc::new(AtomicBool::new(false)),
@@ -218,15 +240,11 @@ fn a_shutdown_drops_the_burners_that_wait() {
     let (its_go, its_inside) = (Arc::clone(&go), Arc::clone(&inside));
     let holder = link(Box::new(move || {
         its_inside.store(true, Ordering::Relaxed);
-        while !its_go.load(Ordering::Relaxed) {
-            hint::spin_loop();
-        }
+        spin_until("the shutdown is over", || its_go.load(Ordering::Relaxed));
     }));
     let waiting: Vec<_> = (0..20).map(|_| link(Box::new(|| ()))).collect();
     // Relaxed: waited for.
-    while !inside.load(Ordering::Relaxed) {
-        std::thread::yield_now();
-    }
+    spin_until("the holder runs", || inside.load(Ordering::Relaxed));
     let accepted = queue.stats().accepted;
     let report = system.shutdown(Duration::ZERO);
     go.store(true, Ordering::Relaxed);
@@ -236,7 +254,8 @@ fn a_shutdown_drops_the_burners_that_wait() {
         "{report:?}"
     );
     assert!(report.dropped > 0 && report.detached == 1, "{report:?}");
-    holder.wait().expect("it goes on to its end");
-    let dropped = waiting.into_iter().filter_map(|one| one.wait().err());
+    end(holder);
+    let ended = |one: JoinHandle<()>| one.wait_timeout(FOR_EVER).expect("it ends in time");
+    let dropped = waiting.into_iter().filter_map(|one| ended(one).err());
     assert!(dropped.count() as u64 <= report.dropped, "{report:?}");
 }

@@ -91,6 +91,14 @@ impl Load {
     }
 }
 
+/// Whether there are so many lanes, by the report and in each unbound pool.
+fn has_lanes(system: &System, lanes: usize) -> bool {
+    let pools = system.pools().into_iter();
+    let mut unbound = pools.filter(|pool| pool.name.starts_with('u')).peekable();
+    let found = unbound.peek().is_some();
+    found && system.sensors().lanes == lanes && unbound.all(|pool| pool.lanes == lanes)
+}
+
 /// Masks of all worker threads whose name begins so, each once.
 fn masks(begin: &str) -> Vec<String> {
     let mut masks = Vec::new();
@@ -154,7 +162,7 @@ fn masks_of_the_program_are_followed() {
         return skip("narrowing the mask", "there is one CPU");
     }
     let load = Load::start();
-    let lanes = |n: usize| move |system: &System| system.sensors().lanes == n;
+    let lanes = |n: usize| move |system: &System| has_lanes(system, n);
     load.until("all", lanes(all.len()));
     let (last, whole) = (all[all.len() - 1], masks("wq/u"));
     allow(&[last]);
@@ -223,7 +231,7 @@ fn quotas_are_followed() {
     let set = |quota: &str| group.set("cpu.cfs_quota_us", quota).expect("own group");
     let all = allowed().len();
     let load = Load::start();
-    let lanes = |n: usize| move |system: &System| system.sensors().lanes == n;
+    let lanes = |n: usize| move |system: &System| has_lanes(system, n);
     load.until("no quota", lanes(all));
     set("90000");
     load.until("one CPU's worth", lanes(1));
@@ -251,16 +259,16 @@ fn cpusets_are_followed() {
     let cpus = fs::read_to_string(group.0.join("cpuset.cpus")).expect("own group");
     let (first, last) = (all[0].to_string(), all[all.len() - 1]);
     let bound = format!("wq/{last}:");
-    load.until("all", |system| system.sensors().lanes == all.len());
+    load.until("all", |system| has_lanes(system, all.len()));
     load.until("bound", |_| masks(&bound) == [last.to_string()]);
     let whole = masks("wq/u");
     group.set("cpuset.cpus", &first).expect("own group");
     load.until("one CPU", |system| {
-        system.sensors().cpus.to_string() == first
+        system.sensors().cpus.to_string() == first && has_lanes(system, 1)
     });
     load.until("all on it", |_| masks("wq/") == [first.clone()]);
     group.set("cpuset.cpus", &cpus).expect("own group");
-    load.until("all again", |system| system.sensors().lanes == all.len());
+    load.until("all again", |system| has_lanes(system, all.len()));
     load.until("unbound on all", |_| masks("wq/u") == whole);
     load.until("bound again", |_| masks(&bound) == [last.to_string()]);
     load.end();

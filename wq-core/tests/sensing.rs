@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wq_core::{Ability, Sensing, System, ThreadStates, blocking};
 
@@ -30,7 +30,8 @@ fn unmarked_blocks_do_not_stall(system: &System) {
         assert_eq!(told.recv_timeout(FOR_EVER), Ok(round));
         assert!(!stuck.is_finished());
         theirs.write_all(b"x").unwrap();
-        assert_eq!(stuck.wait().unwrap(), 1);
+        let ended = stuck.wait_timeout(FOR_EVER).expect("it ends in time");
+        assert_eq!(ended.unwrap(), 1);
     }
 }
 
@@ -86,7 +87,10 @@ fn declared_blocks_are_all_that_counts_if_so_chosen() {
 
 /// Waits until nothing of the default queue is in flight.
 fn queue_is_empty(system: &System) {
+    let begun = Instant::now();
     while system.default_queue().stats().in_flight > 0 {
+        let stats = system.default_queue().stats();
+        assert!(begun.elapsed() < FOR_EVER, "{stats:?}");
         std::thread::yield_now();
     }
 }

@@ -12,6 +12,7 @@ mod scenario;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use wq_core::{Ability, Sensing, SensorReport, System, ThreadStates};
 
@@ -25,12 +26,12 @@ fn system() -> System {
     system
 }
 
-/// The promise is kept; what the sensors are said to be.
-fn kept() -> SensorReport {
+/// The promise is kept; what the sensors are said to be before, and after all was in use.
+fn kept() -> [SensorReport; 2] {
     let system = system();
-    let report = system.sensors();
-    promise::is_kept(system);
-    report
+    let before = system.sensors();
+    promise::is_kept(system.clone());
+    [before, system.sensors()]
 }
 
 /// Runs itself once for each way in which sandboxes refuse: Docker's profile, a security module,
@@ -44,7 +45,7 @@ fn refused_in_three_ways(test: &str, calls: &[libc::c_long], check: fn(SensorRep
         let refused = Ability::Refused {
             errno: errno as i32,
         };
-        return check(kept(), refused);
+        return kept().into_iter().for_each(|report| check(report, refused));
     }
     for errno in [Errno::EPERM, Errno::EACCES, Errno::ENOSYS] {
         scenario::run_with(test, &[(WAY, &(errno as i32).to_string())]);
@@ -103,7 +104,10 @@ fn without_priority() {
 #[test]
 fn without_cpu_clocks() {
     let calls = [libc::SYS_clock_gettime, libc::SYS_prctl];
-    refused_in_three_ways("without_cpu_clocks", &calls, |_, _| {});
+    refused_in_three_ways("without_cpu_clocks", &calls, |_, _| {
+        let clock = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        assert!(clock.is_err(), "they were there all the time");
+    });
 }
 
 /// Files of procfs cannot be opened: clocks tell who sleeps.
@@ -135,7 +139,8 @@ fn without_anything() {
     ];
     refused_in_three_ways("without_anything", &calls, |report, refused| {
         assert_eq!(report.thread_states, ThreadStates::Unseen, "{report}");
-        assert_eq!(report.placement, refused, "{report}");
+        let abilities = [report.placement, report.slices, report.high_priority];
+        assert_eq!(abilities, [refused; 3], "{report}");
         assert!(report.spotted.is_empty() && !report.expedited_barrier);
     });
 }
@@ -149,9 +154,10 @@ fn without_procfs() {
     if let Err(error) = sandbox::hide_procfs() {
         return skip("hiding procfs", error);
     }
-    let report = kept();
-    assert_eq!(report.thread_states, ThreadStates::Unseen, "{report}");
-    assert!(report.spotted.is_empty(), "{report}");
+    for report in kept() {
+        assert_eq!(report.thread_states, ThreadStates::Unseen, "{report}");
+        assert!(report.spotted.is_empty(), "{report}");
+    }
 }
 
 /// Procfs goes while the System runs.
@@ -190,8 +196,9 @@ fn only_stat() {
     if sandbox::can_open("syscall") {
         return skip("taking `syscall` away", "it can be read all the same");
     }
-    let report = kept();
-    assert_eq!(report.thread_states, ThreadStates::Stat, "{report}");
+    for report in kept() {
+        assert_eq!(report.thread_states, ThreadStates::Stat, "{report}");
+    }
 }
 
 /// A process that becomes so while the System runs.
@@ -229,8 +236,9 @@ fn on_one_cpu() {
         return;
     }
     one_cpu_only();
-    let report = kept();
-    assert_eq!((report.cpus.count(), report.lanes), (1, 1), "{report}");
+    for report in kept() {
+        assert_eq!((report.cpus.count(), report.lanes), (1, 1), "{report}");
+    }
 }
 
 /// So it is when another thread of the program keeps that CPU busy, where no spotter gets to run.

@@ -135,6 +135,7 @@ impl SystemInner {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use super::*;
     use crate::{FakeSpec, System, Workqueue};
@@ -158,6 +159,9 @@ mod tests {
         assert_eq!(answers, [false, true, true, false]);
     }
 
+    /// Long enough for anything that happens at all on a crowded machine.
+    const FOR_EVER: Duration = Duration::from_secs(60);
+
     /// Work goes on, and nothing is lost, while lanes come and go under it.
     #[test]
     fn lanes_come_and_go_under_work() {
@@ -170,7 +174,10 @@ mod tests {
         for round in 0..200 {
             let quota = [Some(1.0), None, Some(2.5), Some(0.3)][round % 4];
             inner.apply_limits(quota, all.clone());
-            assert_eq!(system.sensors().lanes, [1, 4, 3, 1][round % 4]);
+            let lanes = [1, 4, 3, 1][round % 4];
+            assert_eq!(system.sensors().lanes, lanes);
+            let mut unbound = system.pools().into_iter().filter(|p| p.name == "u0");
+            assert_eq!(unbound.next().map(|pool| pool.lanes), Some(lanes));
             for _ in 0..20 {
                 let (queue, done) = (queue.clone(), Arc::clone(&done));
                 makers.push(system.spawn(async move {
@@ -183,9 +190,11 @@ mod tests {
             }
         }
         for maker in makers {
-            maker.wait().expect("it does not panic");
+            let made = maker.wait_timeout(FOR_EVER).expect("it ends in time");
+            made.expect("it does not panic");
         }
-        queue.flush().wait().expect("not from inside");
+        let flushed = queue.flush().wait_timeout(FOR_EVER);
+        flushed.expect("all end in time");
         // Relaxed: as above.
         assert_eq!(done.load(Ordering::Relaxed), 200 * 20 * 20);
     }
@@ -206,7 +215,7 @@ mod tests {
         drop(queue.spawn_fn(move || {
             let running = chains.running.fetch_add(1, Ordering::Relaxed) + 1;
             chains.most.fetch_max(running, Ordering::Relaxed);
-            std::thread::sleep(std::time::Duration::from_micros(50));
+            std::thread::sleep(Duration::from_micros(50));
             chains.running.fetch_sub(1, Ordering::Relaxed);
             chains.items.fetch_add(1, Ordering::Relaxed);
             if chains.over.load(Ordering::Relaxed) == 0 {
