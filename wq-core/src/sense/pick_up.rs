@@ -30,11 +30,18 @@ impl SystemInner {
     /// work and no other runner keeps working). The lane of its own CPU comes first.
     pub(crate) fn pick_up(&self, pool: &Pool, me: &Worker, lost: usize) -> Option<(usize, Token)> {
         let lanes = pool.lanes();
-        let first = pool.slot_on(os::current_cpu()).unwrap_or(lost);
-        (0..lanes.len()).find_map(|step| {
-            let slot = (first + step) % lanes.len();
+        let own = pool.slot_on(os::current_cpu()).unwrap_or(lost);
+        if let Some(token) = self.pick_up_lane(pool, own, &lanes[own], me) {
+            return Some((own, token));
+        }
+        let mut others = (1..lanes.len())
+            .map(|step| (own + step) % lanes.len())
+            .filter(|slot| lanes[*slot].has_work())
+            .peekable();
+        let has_room = others.peek().is_some() && !self.runs(&lanes[own]);
+        others.find_map(|slot| {
             let lane = &lanes[slot];
-            if step > 0 && !self.is_left_alone(pool, lane) {
+            if !has_room && !self.is_left_alone(pool, lane) {
                 return None;
             }
             let token = self.pick_up_lane(pool, slot, lane, me)?;
@@ -42,14 +49,17 @@ impl SystemInner {
         })
     }
 
+    /// Whether the owner of a lane runs an item, on a CPU or about to.
+    fn runs(&self, lane: &Lane) -> bool {
+        let view = lane.view();
+        view.is_running() && !self.look(self.worker(view.worker())).state.is_blocked()
+    }
+
     /// Whether nothing moved for a while in a lane of another CPU, though work waits there. Not
-    /// sooner: who runs it there is on its way or is seen to there; taken away it would stand in a
-    /// row with this CPU's own lane, and its CPU be idle, for as long as the scheduler leaves both
-    /// where they woke up.
+    /// sooner, if this CPU's own lane runs: the two would stand in a row here, and the other CPU be
+    /// idle, for as long as the scheduler leaves both where they woke up. Who is to run it there is
+    /// on its way, or is seen to there.
     fn is_left_alone(&self, pool: &Pool, lane: &Lane) -> bool {
-        if !lane.has_work() {
-            return false;
-        }
         let seen = lane.owner.notice();
         if seen.is_vacant() || seen.is_parked() {
             self.kick_seen(pool, lane, seen);
