@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 use wq_core::{Queue, System};
 
@@ -238,6 +239,83 @@ fn quotas_are_followed() {
     assert_eq!(load.system.sensors().quota, Some(0.9));
     set("-1");
     load.until("no quota again", lanes(all));
+    load.end();
+}
+
+/// The file of a quota of the second kind, at the top of what is mounted; removed at the end.
+///
+/// Whether that hierarchy has the controller is the machine's choice. So a directory of ours lies
+/// over it, for this process alone: the group and the mount are read as they are, the quota is what
+/// we write, and nobody is slowed down by it.
+struct Quota {
+    folder: PathBuf,
+}
+
+impl Quota {
+    /// What stands for no quota.
+    const NONE: &str = "max 100000\n";
+
+    /// Puts one without a limit over the hierarchy.
+    fn lay_over() -> std::io::Result<Quota> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let point = mounts.lines().find_map(|line| {
+            let point = line.split(' ').nth(4)?;
+            line.contains(" - cgroup2 ").then_some(point)
+        });
+        let point = point.ok_or_else(|| std::io::Error::other("no hierarchy of version 2"))?;
+        let folder = std::env::temp_dir().join(format!("wq-limits-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let quota = Quota { folder };
+        quota.set(Quota::NONE)?;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let nothing = None::<&str>;
+        // What is mounted below stays ours.
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(nothing, "/", nothing, private, nothing)?;
+        mount(
+            Some(&quota.folder),
+            point,
+            nothing,
+            MsFlags::MS_BIND,
+            nothing,
+        )?;
+        Ok(quota)
+    }
+
+    /// Writes the file.
+    fn set(&self, quota: &str) -> std::io::Result<()> {
+        fs::write(self.folder.join("cpu.max"), quota)
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The same of the second kind, whose file is ours.
+#[test]
+fn quotas_of_version_2_are_followed() {
+    if !inside("quotas_of_version_2_are_followed") {
+        return;
+    }
+    let quota = match Quota::lay_over() {
+        Ok(quota) => quota,
+        Err(error) => return skip("changing a quota of version 2", error),
+    };
+    let all = allowed().len();
+    let load = Load::start();
+    let lanes = |n: usize| move |system: &System| system.sensors().lanes == n;
+    load.until("no quota", lanes(all));
+    quota.set("90000 100000\n").expect("own file");
+    load.until("one CPU's worth", lanes(1));
+    assert_eq!(load.system.sensors().quota, Some(0.9));
+    quota.set(Quota::NONE).expect("own file");
+    load.until("no quota again", |system| {
+        let found = system.sensors();
+        (found.lanes, found.quota) == (all, None)
+    });
     load.end();
 }
 

@@ -1,4 +1,5 @@
-//! A page fault that is served late, by a task behind the one that faults.
+//! A page fault that is served late, by a task behind the one that faults; and faults without end,
+//! none of which is late.
 //!
 //! `userfaultfd` lets a program serve its own faults. Where the kernel refuses it, the test says
 //! so.
@@ -6,6 +7,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc;
 use wq_core::JoinHandle;
@@ -43,6 +46,64 @@ fn fault(lane: &Lane) {
     assert_eq!(task.wait().expect("it ends"), 7);
 }
 
+/// Goal: a task that does nothing but fault pages lets the lane go on. None of the faults is a
+/// block: the task has its CPU all the time, and most of that inside the kernel. Method: it gives
+/// its pages back and touches them anew until a task behind it has run; on each kind of queue, in a
+/// process of its own.
+#[test]
+fn a_storm_of_faults_lets_the_lane_go_on() {
+    let named = |kind| {
+        scenario(format!("storm of faults, {kind:?}"), move || {
+            storm(&Lane::new(kind));
+        })
+    };
+    let scenarios: Vec<Scenario> = KINDS.into_iter().map(named).collect();
+    harness::run_each("faults::a_storm_of_faults_lets_the_lane_go_on", &scenarios);
+}
+
+/// Pages that are touched in a row.
+const PAGES: usize = 64;
+
+/// The scenario.
+fn storm(lane: &Lane) {
+    let pages = map(PAGES * PAGE).expect("memory");
+    let ran = Arc::new(AtomicBool::new(false));
+    let helper = Arc::clone(&ran);
+    let faults = move || {
+        while !ran.load(Ordering::Acquire) {
+            touch_anew(pages);
+        }
+    };
+    lane.until_helped(faults, move || helper.store(true, Ordering::Release));
+}
+
+/// Gives all pages back and touches each: a fault apiece.
+fn touch_anew(pages: usize) {
+    let start = pages as *mut libc::c_void;
+    // SAFETY: the pages are a mapping of our own, to which nothing refers.
+    let given = unsafe { libc::madvise(start, PAGES * PAGE, libc::MADV_DONTNEED) };
+    assert_eq!(given, 0, "{}", io::Error::last_os_error());
+    for page in 0..PAGES {
+        let byte = (pages + page * PAGE) as *mut u8;
+        // SAFETY: the page is mapped, writable, and stays so; nobody else touches it.
+        unsafe { std::ptr::write_volatile(byte, 7) };
+    }
+}
+
+/// A mapping of fresh pages, which stays until the process ends.
+fn map(bytes: usize) -> io::Result<usize> {
+    let (prot, flags) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a new mapping of nobody's addresses.
+    let pages = unsafe { libc::mmap(std::ptr::null_mut(), bytes, prot, flags, -1, 0) };
+    if pages == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(pages as usize)
+}
+
 /// A page whose faults are ours to serve.
 struct Served {
     page: usize,
@@ -77,16 +138,7 @@ impl Served {
         // SAFETY: the descriptor is new and nobody else's.
         let file = unsafe { File::from_raw_fd(fd) };
         control(&file, UFFDIO_API, &mut API.clone())?;
-        let (prot, flags) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
-        // SAFETY: a new mapping of nobody's addresses.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, prot, flags, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let page = page as usize;
+        let page = map(PAGE)?;
         let mut range = [page as u64, PAGE as u64, MODE_MISSING, 0];
         control(&file, UFFDIO_REGISTER, &mut range)?;
         Ok(Served { page, file })

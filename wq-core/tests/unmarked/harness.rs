@@ -5,11 +5,18 @@
 //! long.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
+
+/// How a line begins by which a scenario says that it was not tried; it is passed on.
+pub(crate) const SKIPPED: &str = "SKIPPED";
+
+/// Variables of a scenario's environment.
+pub(crate) type Environment<'a> = &'a [(&'a str, &'a OsStr)];
 
 /// Tells the child which scenario is asked for.
 const SCENARIO: &str = "WQ_TEST_SCENARIO";
@@ -31,6 +38,11 @@ pub(crate) fn scenario(name: impl Into<String>, body: impl Fn() + 'static) -> Sc
 /// Runs every scenario in a child process, one after the other; in such a child, runs its own.
 /// `test` is the name of the calling test.
 pub(crate) fn run_each(test: &str, scenarios: &[Scenario]) {
+    run_each_with(test, scenarios, &[]);
+}
+
+/// As [`run_each`], in this environment.
+pub(crate) fn run_each_with(test: &str, scenarios: &[Scenario], environment: Environment<'_>) {
     if let Ok(name) = env::var(SCENARIO) {
         let found = scenarios.iter().find(|(known, _)| *known == name);
         let (_, body) = found.expect("there is such a scenario");
@@ -39,17 +51,18 @@ pub(crate) fn run_each(test: &str, scenarios: &[Scenario]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let faults: Vec<String> = scenarios
         .iter()
-        .filter_map(|(name, _)| run_one(test, name).err())
+        .filter_map(|(name, _)| run_one(test, name, environment).err())
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// Runs one scenario in a child; what it printed, if it failed or hung.
-fn run_one(test: &str, name: &str) -> Result<(), String> {
+fn run_one(test: &str, name: &str, environment: Environment<'_>) -> Result<(), String> {
     let program = env::current_exe().expect("this program has a path");
     let mut child = Command::new(program)
         .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(SCENARIO, name)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -58,17 +71,16 @@ fn run_one(test: &str, name: &str) -> Result<(), String> {
     let out = collect(child.stdout.take());
     let err = collect(child.stderr.take());
     let status = watch(child);
-    let printed = || {
-        let (out, err) = (out.join().expect("read"), err.join().expect("read"));
-        format!("{out}{err}")
-    };
+    let (out, err) = (out.join().expect("read"), err.join().expect("read"));
     match status {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("{name}: ended with {status}\n{}", printed())),
-        None => Err(format!(
-            "{name}: HANGS, killed after {LIMIT:?}\n{}",
-            printed()
-        )),
+        Some(status) if status.success() => {
+            for line in err.lines().filter(|line| line.starts_with(SKIPPED)) {
+                eprintln!("{name}: {line}");
+            }
+            Ok(())
+        }
+        Some(status) => Err(format!("{name}: ended with {status}\n{out}{err}")),
+        None => Err(format!("{name}: HANGS, killed after {LIMIT:?}\n{out}{err}")),
     }
 }
 

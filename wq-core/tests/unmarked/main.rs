@@ -6,3 +6,4 @@ mod deadlocks;
 mod faults;
 mod harness;
 mod lane;
+mod names;
