@@ -280,19 +280,21 @@ impl SystemInner {
         self.kick_seen(pool, lane, seen);
     }
 
-    /// As [`SystemInner::kick`], with the owner word as seen.
-    pub(crate) fn kick_seen(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
+    /// As [`SystemInner::kick`], with the owner word as seen. False: the lane stands still until
+    /// there is a worker for it, which was asked for.
+    pub(crate) fn kick_seen(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
         if seen.is_parked() {
             if let Some(worker) = lane.owner.claim_wake(seen) {
                 self.wake_holder(pool, lane, worker);
             }
         } else if seen.is_vacant() {
-            self.staff(pool, lane, seen);
+            return self.staff(pool, lane, seen);
         } else if seen.is_blocking() && !seen.is_revoked() {
-            self.take_over(pool, lane, seen, Sensor::Marked);
+            return self.take_over(pool, lane, seen, Sensor::Marked);
         } else if !(seen.is_running() && self.looks_asleep(pool, lane, seen)) {
             self.attend(lane);
         }
+        true
     }
 
     /// Work waits behind a running item: has the spotter look when the CPU goes idle, if it is a

@@ -82,8 +82,11 @@ impl SystemInner {
         }
         let seen = lane.owner.notice();
         if seen.is_parked() || seen.is_vacant() || (seen.is_blocking() && !seen.is_revoked()) {
-            self.kick_seen(pool, lane, seen);
-            return Look::Acted;
+            return if self.kick_seen(pool, lane, seen) {
+                Look::Acted
+            } else {
+                Look::Refused
+            };
         }
         if seen.is_revoked() {
             return Look::Fine;
@@ -158,12 +161,12 @@ impl SystemInner {
         }
     }
 
-    /// Gives a vacant lane to a spare worker, or asks for one.
-    pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) {
+    /// Gives a vacant lane to a spare worker, or asks for one: false.
+    pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
         let Some(spare) = self.claim_spare(pool) else {
             self.request_worker(pool);
             self.poke_monitor();
-            return;
+            return false;
         };
         let worker = self.worker(spare);
         let token = seen.vacant_token_for(spare);
@@ -176,6 +179,7 @@ impl SystemInner {
             self.put_back(pool, worker);
         }
         self.keep_reserve(pool);
+        true
     }
 
     /// Takes a lane from its owner, as `seen`, for a spare worker. True: it changed hands.
@@ -393,14 +397,48 @@ fn grace_ns(pool: &Pool, lane: &Lane, worker: &Worker, sight: Sight, blocked_ns:
     let lanes = pool.in_use();
     // With one lane, a single worker that is about to come back is no row.
     let some = if lanes == 1 { 2 } else { lanes.div_ceil(2) };
-    if sight.futex == 0 || !pool.convoys.is_row(sight.futex, some) {
+    if sight.futex == 0 {
+        return grace;
+    }
+    let now_ns = os::monotonic_ns();
+    if !pool.convoys.is_row(sight.futex, some, now_ns) {
         return grace;
     }
     let row = pool.convoys.grace_ns(Waiter {
         futex: sight.futex,
         was_up: worker.was_up(),
         blocked_ns,
-        now_ns: os::monotonic_ns(),
+        now_ns,
     });
     grace.max(row)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{System, Workqueue, driver};
+
+    /// A vacant lane that no worker could be given is no success: a spotter that takes it for one
+    /// looks again at once, and for as long as the pool stands at its bound.
+    #[test]
+    fn a_lane_that_nobody_can_have_is_refused() {
+        let system = System::builder().build().expect("a System");
+        driver::refuse_threads(&system, true);
+        let queue = Workqueue::unbound("q").system(&system).build().expect("q");
+        let task = queue.spawn(async {});
+        let pools = system.inner.lock_pools().clone();
+        let waits = |pool: &&std::sync::Arc<Pool>| pool.lanes().iter().any(Lane::has_work);
+        let pool = pools.iter().find(waits).expect("the task waits");
+        let lanes = pool.lanes().iter();
+        let looks: Vec<Look> = lanes
+            .filter(|lane| lane.has_work())
+            .map(|lane| system.inner.examine(pool, lane, Sensor::Forced, 0))
+            .collect();
+        assert_eq!(looks, [Look::Refused]);
+        driver::refuse_threads(&system, false);
+        let ended = task.wait_timeout(Duration::from_secs(60));
+        ended.expect("it runs in the end").expect("it ends");
+    }
 }

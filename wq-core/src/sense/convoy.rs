@@ -81,11 +81,13 @@ impl Convoys {
         &self.0[(hash >> 16) % SLOTS]
     }
 
-    /// Whether so many displaced workers wait on this futex already.
-    pub(crate) fn is_row(&self, futex: usize, some: usize) -> bool {
+    /// Whether so many displaced workers wait on this futex already, or did a moment ago: a lock that
+    /// moves has its row empty now and then.
+    pub(crate) fn is_row(&self, futex: usize, some: usize, now_ns: u64) -> bool {
         let slot = self.slot(futex);
         slot.futex.load(Ordering::Relaxed) == futex
-            && slot.waiting.load(Ordering::Relaxed) >= some as i32
+            && (slot.waiting.load(Ordering::Relaxed) >= some as i32
+                || now_ns.saturating_sub(slot.moved_ns.load(Ordering::Relaxed)) < MOVES_FOR_NS)
     }
 
     /// For how long its lane is to be left to the next in a row; 0: not at all.
@@ -168,16 +170,26 @@ mod tests {
     #[test]
     fn a_row_is_of_displaced_workers() {
         let convoys = Convoys::new();
-        assert!(!convoys.is_row(LOCK, SOME));
+        assert!(!convoys.is_row(LOCK, SOME, T));
         (0..SOME).for_each(|_| convoys.note_wait(LOCK));
-        assert!(convoys.is_row(LOCK, SOME) && !convoys.is_row(LOCK, SOME + 1));
-        convoys.note_return(LOCK, 1, T);
-        assert!(!convoys.is_row(LOCK, SOME));
+        assert!(convoys.is_row(LOCK, SOME, T) && !convoys.is_row(LOCK, SOME + 1, T));
+        convoys.note_return(LOCK, SHORT_WAIT_NS, T);
+        assert!(!convoys.is_row(LOCK, SOME, T));
         convoys.note_wait(LOCK);
         convoys.forget(LOCK);
-        assert!(!convoys.is_row(LOCK, SOME));
+        assert!(!convoys.is_row(LOCK, SOME, T));
         (0..8).for_each(|_| convoys.note_wait(0));
-        assert!(!convoys.is_row(LOCK, SOME), "other waits are no row");
+        assert!(!convoys.is_row(LOCK, SOME, T), "other waits are no row");
+    }
+
+    /// A row that a lock has emptied by moving is one for a moment more.
+    #[test]
+    fn a_moving_lock_keeps_its_row() {
+        let convoys = Convoys::new();
+        convoys.note_wait(LOCK);
+        convoys.note_return(LOCK, SHORT_WAIT_NS - 1, T);
+        assert!(convoys.is_row(LOCK, SOME, T + MOVES_FOR_NS - 1));
+        assert!(!convoys.is_row(LOCK, SOME, T + MOVES_FOR_NS));
     }
 
     /// A lock that moves keeps the lane, one that stands still does not, one that is not known is
@@ -228,7 +240,7 @@ mod tests {
         let mut others = (1..).map(|n| LOCK + 4 * n);
         let same = |&other: &usize| std::ptr::eq(convoys.slot(other), convoys.slot(LOCK));
         convoys.note_wait(others.find(same).expect("there are few slots"));
-        assert!(!convoys.is_row(LOCK, 1));
+        assert!(!convoys.is_row(LOCK, 1, T));
         assert_eq!(grace_ns(T + STANDS_FOR_NS + 1, 0), WATCHED_FOR_NS);
     }
 }
