@@ -81,8 +81,8 @@ impl Convoys {
         &self.0[(hash >> 16) % SLOTS]
     }
 
-    /// Whether so many displaced workers wait on this futex already, or did a moment ago: the row of
-    /// a lock that moves is empty now and then.
+    /// Whether so many displaced workers wait on this futex already, or did a moment ago: a lock
+    /// that moves has its row empty now and then.
     pub(crate) fn is_row(&self, futex: usize, some: usize, now_ns: u64) -> bool {
         let slot = self.slot(futex);
         slot.futex.load(Ordering::Relaxed) == futex
