@@ -61,9 +61,12 @@ impl SystemInner {
     /// on its way, or is seen to there.
     fn is_left_alone(&self, pool: &Pool, lane: &Lane) -> bool {
         let seen = lane.owner.notice();
-        if seen.is_vacant() || seen.is_parked() {
-            self.kick_seen(pool, lane, seen);
+        if seen.is_revoked() {
             return false;
+        }
+        if seen.is_vacant() || seen.is_parked() || seen.is_blocking() {
+            // Without a spare worker for it this one is the nearest.
+            return !self.kick_seen(pool, lane, seen);
         }
         let Some(patience_ns) = self.hogs.knobs.stands_still_ns(pool.is_percpu()) else {
             return false;
