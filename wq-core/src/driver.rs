@@ -12,6 +12,8 @@ use crate::current::Current;
 use crate::queue::handle::{Queue, spawn_ref};
 use crate::sense::Sensor;
 use crate::system::System;
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+use crate::system::pins;
 use crate::task::join::JoinHandle;
 use crate::timer::Timers;
 
@@ -115,6 +117,34 @@ pub fn refuse_threads(system: &System, refuse: bool) {
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 pub fn in_forked_child(limit: Duration, f: impl FnOnce() -> u8) -> std::io::Result<Option<u8>> {
     crate::os::in_forked_child(limit.as_secs() as u32, f)
+}
+
+/// For tests: what `f` answers while somebody holds the locks that an abort of a task of the System
+/// takes, as a thread may have when the process forks.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn while_aborting<R>(system: &System, f: impl FnOnce() -> R) -> R {
+    system
+        .inner
+        .while_reaps_are_locked(|| crate::registry::while_locked(f))
+}
+
+/// For tests: what `f` answers while somebody is about to wake a task, and somebody else to abort
+/// one: both pin Systems or their queues.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn while_waking<R>(f: impl FnOnce() -> R) -> R {
+    let _pins = (pins::pin(), pins::pin_to_look());
+    f()
+}
+
+/// As [`while_aborting`], of the locks of a work item.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn while_at<R>(work: &crate::DelayedWork, f: impl FnOnce() -> R) -> R {
+    work.inner().while_locked(f)
+}
+
+/// For tests: as `SystemStats::handovers_marked`, without the locks that [`System::stats`] takes.
+pub fn handovers_marked(system: &System) -> u64 {
+    system.inner.stats.by_mark.get()
 }
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.

@@ -121,6 +121,13 @@ pub(crate) fn wake_all(system: u64) -> usize {
     woken
 }
 
+/// For tests: what `f` answers while all shards are locked.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub(crate) fn while_locked<R>(f: impl FnOnce() -> R) -> R {
+    let _held: [MutexGuard<'_, Shard>; SHARDS] = std::array::from_fn(shard);
+    f()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,10 @@
 //! stale when a worker reaches it. A request that is reached while the item still runs waits,
 //! keeping its slot, and goes on when the run has ended (the kernel: it moves to the worker that
 //! runs the item).
+//!
+//! In a forked child an item of the parent's stays what it was at the fork: nobody ends it, and a
+//! thread that is not there may hold its locks. No request takes one there before the item is known
+//! to be whole ([`WorkInner::is_ours`]).
 
 pub(crate) mod delayed;
 mod wait;
@@ -14,7 +18,8 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
 use crate::current::Current;
@@ -23,7 +28,7 @@ use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
 use crate::queue::handle::Queue;
 use crate::queue::wait::WaitError;
-use crate::{guard, route, task};
+use crate::{guard, os, route, task};
 
 use wait::Progress;
 pub use wait::{CancelWait, WorkFlush};
@@ -49,9 +54,15 @@ pub enum Queued {
     AlreadyPending,
     /// It is disabled (or being cancelled); the request is lost.
     Disabled,
-    /// The queue does not accept it: closed, draining or full.
+    /// The queue does not accept it: closed, draining or full. Or this is a forked child, and the
+    /// item was pending or ran at the fork.
     Closed,
 }
+
+/// How often a forked child looks for an item's locks before it takes them for lost. Another
+/// thread of the child, which is about to make the item its own as well, holds them for some
+/// instructions.
+const LOOKS_FOR_LOCKS: u32 = 1000;
 
 /// The shared part of an item.
 pub(crate) struct WorkInner {
@@ -59,6 +70,9 @@ pub(crate) struct WorkInner {
     state: WorkState,
     /// What it is made of.
     kind: &'static Kind,
+    /// The process that it is in (see `os::generation`): where it was made, or the forked child
+    /// that found it idle and has queued it since. Written by `is_ours`.
+    process: AtomicU32,
     /// The function. Locked only by the one execution that there is.
     body: Mutex<Box<dyn FnMut() + Send>>,
     /// The execution that waits for the running one to end.
@@ -86,6 +100,11 @@ thread_local! {
 /// follows; queued while it runs, one more follows after it, never beside it, whatever the queue.
 /// A clone is another handle to the same item.
 ///
+/// # Forks
+/// In a forked child, an item that was pending or ran at the fork stays so: waits for it are errors
+/// at once (`is_forked`), it cannot be cancelled, and queueing it is refused. One that was idle can
+/// be queued on a System of the child's.
+///
 /// # Examples
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,6 +130,7 @@ impl Work {
         Work(Arc::new(WorkInner {
             state: WorkState::new(),
             kind: kind_of(&function),
+            process: AtomicU32::new(os::generation()),
             body: Mutex::new(Box::new(function)),
             deferred: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
@@ -235,14 +255,63 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether nobody holds the lock at the moment.
+fn is_free<T: ?Sized>(mutex: &Mutex<T>) -> bool {
+    !matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 impl WorkInner {
     /// Asks for an execution on `queue`, at home on CPU `home`.
     pub(crate) fn queue_at(self: &Arc<Self>, queue: &Queue, home: usize) -> Queued {
+        if !self.is_ours(queue) {
+            return Queued::Closed;
+        }
         match self.state.request() {
             Requested::Disabled => Queued::Disabled,
             Requested::AlreadyPending => Queued::AlreadyPending,
             Requested::Granted(request) => self.submit(queue, home, request),
         }
+    }
+
+    /// Whether this is a forked child of the process that the item is in.
+    pub(crate) fn is_forked(&self) -> bool {
+        // Relaxed: it differs only where the fork, which this thread comes from, has been.
+        self.process.load(Ordering::Relaxed) != os::generation()
+    }
+
+    /// Whether there is no execution, neither one that runs nor one that is to come.
+    fn is_idle(&self) -> bool {
+        !self.state.is_pending() && !self.state.is_running()
+    }
+
+    /// Whether the item may be queued on `queue` in this process. A forked child makes an item of
+    /// its parent's its own, if it is idle and no thread of the parent's was at it.
+    #[inline]
+    pub(crate) fn is_ours(&self, queue: &Queue) -> bool {
+        !queue.0.system.is_forked() && (!self.is_forked() || self.adopt())
+    }
+
+    /// See [`WorkInner::is_ours`].
+    #[cold]
+    fn adopt(&self) -> bool {
+        for _ in 0..LOOKS_FOR_LOCKS {
+            if !self.is_idle() {
+                // Of the parent's; or another thread of this process was faster, and has queued it.
+                return !self.is_forked();
+            }
+            let free = (
+                is_free(&self.progress),
+                is_free(&self.deferred),
+                is_free(&self.body),
+            );
+            if free == (true, true, true) {
+                // Relaxed: it guards nothing; what the item has is as it was at the fork.
+                self.process.store(os::generation(), Ordering::Relaxed);
+                return true;
+            }
+            os::sched_yield();
+        }
+        !self.is_forked()
     }
 
     /// Queues a granted request.
@@ -289,6 +358,9 @@ impl WorkInner {
 
     /// Takes a pending execution back.
     pub(crate) fn cancel(&self) -> bool {
+        if self.is_forked() {
+            return false;
+        }
         let request = self.state.latest();
         let (pending, wake) = self.state.withdraw();
         self.wake_deferred(wake);
@@ -326,6 +398,13 @@ impl WorkInner {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// For tests: what `f` answers while somebody holds the item's locks.
+    #[cfg(all(target_os = "linux", not(wq_portable)))]
+    fn while_locked<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _held = (lock(&self.progress), lock(&self.deferred));
+        f()
     }
 
     /// A request is over: executed, cancelled, or dropped.

@@ -5,17 +5,21 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{DirEntry, read_dir, read_link, read_to_string};
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::os::unix::process::CommandExt;
+use std::pin::Pin;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use wq_core::driver::in_forked_child;
-use wq_core::{DelayedWork, Queued, System, ThreadStates, Work, Workqueue};
+use wq_core::driver::{handovers_marked, in_forked_child, while_aborting, while_at, while_waking};
+use wq_core::{
+    AbortHandle, DelayedWork, JoinHandle, Modified, Queued, System, ThreadStates, Work, Workqueue,
+};
 
 /// Long enough for anything that happens at all on a crowded machine; who needs it hangs.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -185,14 +189,214 @@ fn a_child_reaches_no_worker() {
     drop(handles);
 }
 
-/// Goal: a child may have a System of its own.
+/// Goal: what a child wakes is brought to no lane: nobody would run it, and to bring it there would
+/// set workers in motion that are another process's. Method: a lane whose worker has declared a
+/// block, with a spare one ready: whoever brings work there hands it over. A child wakes a task of
+/// that lane, and sees no hand-over; the parent, which does the same, does.
+#[test]
+fn a_wake_in_a_child_hands_no_lane_over() {
+    let system = System::builder().workers(1).build().expect("a System");
+    let (waker, task) = suspended(&system);
+    let ((said, hear), (go, may_go)) = (channel(), channel::<()>());
+    let blocks = system.default_queue().spawn_fn(move || {
+        wq_core::blocking(|| {
+            said.send(()).expect("it listens");
+            may_go.recv()
+        })
+    });
+    hear.recv().expect("it blocks");
+    while system.pools().iter().all(|pool| pool.idle == 0) {
+        thread::yield_now();
+    }
+    child(|| {
+        let before = handovers_marked(&system);
+        waker.wake_by_ref();
+        assert_eq!(handovers_marked(&system), before);
+    });
+    let before = handovers_marked(&system);
+    waker.wake();
+    assert_eq!(task.wait().expect("the lane goes on"), 5);
+    assert_eq!(handovers_marked(&system), before + 1);
+    go.send(()).expect("it waits");
+    blocks.wait().expect("no panic").expect("a word");
+}
+
+/// A task of the System's only lane that has suspended, and ends with 5 when it is woken.
+fn suspended(system: &System) -> (Waker, JoinHandle<u32>) {
+    let (left, waker) = channel();
+    let mut polled = false;
+    let task = system.spawn(poll_fn(move |cx| {
+        if polled {
+            return Poll::Ready(5);
+        }
+        polled = true;
+        left.send(cx.waker().clone()).expect("it listens");
+        Poll::Pending
+    }));
+    let waker = waker.recv().expect("it is polled");
+    // What runs behind it finds it suspended.
+    let behind = system.spawn(async {});
+    behind.wait().expect("it runs");
+    (waker, task)
+}
+
+/// Goal: a child aborts nothing, and needs no lock to find that out. Method: a suspended task and
+/// one that waits for its slot are aborted in a child in each way, while the locks are held that an
+/// abort takes; their handles are errors there; in the parent they are as before.
+#[test]
+fn a_child_aborts_nothing() {
+    let system = System::builder().workers(1).build().expect("a System");
+    let owner = Workqueue::unbound("q").system(&system).max_active(1);
+    let owner = owner.build().expect("a queue");
+    let holds = owner.spawn(pending::<()>());
+    let waits = owner.spawn(async { 3 });
+    let (waker, suspended) = suspended(&system);
+    let handles = [suspended.abort_handle(), waits.abort_handle()];
+    let mut tasks = Some((suspended, waits, holds.abort_on_drop()));
+    while_aborting(&system, || {
+        child(|| {
+            let (suspended, waits, holds) = tasks.take().expect("the parent's handles");
+            suspended.abort();
+            waits.abort();
+            drop(holds);
+            handles.iter().for_each(AbortHandle::abort);
+            assert!(suspended.wait().unwrap_err().is_forked());
+            assert!(waits.wait().unwrap_err().is_forked());
+        });
+    });
+    let (suspended, waits, holds) = tasks.expect("the child has taken its own");
+    waker.wake();
+    assert_eq!(suspended.wait().expect("it goes on"), 5);
+    drop(holds);
+    assert_eq!(waits.wait().expect("it gets its slot"), 3);
+}
+
+/// An item that is queued, or armed.
+fn item(system: &System, delay: Duration, then: impl FnMut() + Send + 'static) -> DelayedWork {
+    let item = DelayedWork::new(then);
+    let queued = system.default_queue().queue_after(&item, delay);
+    assert_eq!(queued, Queued::New);
+    item
+}
+
+/// What a child may ask of an item of its parent's that is not idle: each answer at once.
+fn ask_in_vain(item: &DelayedWork, own: &System) {
+    let was = (item.is_pending(), item.is_running());
+    let work = item.work();
+    assert!(item.flush().wait().unwrap_err().is_forked());
+    assert!(work.flush().wait().unwrap_err().is_forked());
+    assert!(!item.cancel() && !work.cancel());
+    assert!(item.cancel_and_wait().wait().unwrap_err().is_forked());
+    assert!(!work.disable());
+    assert_eq!(work.enable(), Some(true));
+    let queue = own.default_queue();
+    assert_eq!(queue.queue(&work), Queued::Closed);
+    for delay in [Duration::ZERO, FOR_EVER] {
+        assert_eq!(queue.queue_after(item, delay), Queued::Closed);
+        assert_eq!(queue.modify_after(item, delay), Modified::Closed);
+    }
+    assert_eq!((item.is_pending(), item.is_running()), was);
+}
+
+/// Goal: to flush, cancel or queue items of its parent's, which nobody ends there, is an error or
+/// does nothing in a child, and needs no lock. Method: an item that runs, one that is to run, and
+/// one whose timer is armed, and the same while their locks are held; and waits that began before.
+#[test]
+fn a_child_waits_for_no_item() {
+    let system = System::builder().build().expect("a System");
+    let ((said, hear), (go, may_go)) = (channel(), channel::<()>());
+    let runs = item(&system, Duration::ZERO, move || {
+        said.send(()).expect("it listens");
+        may_go.recv().expect("a word");
+    });
+    hear.recv().expect("it runs");
+    let owner = Workqueue::unbound("q").system(&system).max_active(1);
+    let owner = owner.build().expect("a queue");
+    let holds = owner.spawn(pending::<()>());
+    let waits = DelayedWork::new(|| ());
+    assert_eq!(owner.queue(&waits.work()), Queued::New);
+    let armed = item(&system, FOR_EVER, || ());
+    let mut begun = Some((runs.flush(), runs.flush()));
+    let (polled, dropped) = begun.as_mut().expect("they were made");
+    for wait in [polled, dropped] {
+        let mut here = Context::from_waker(Waker::noop());
+        assert!(Pin::new(wait).poll(&mut here).is_pending());
+    }
+    let items = [&runs, &armed, &waits];
+    let ask_all = || {
+        let own = System::builder().workers(1).build().expect("a System");
+        items.iter().for_each(|item| ask_in_vain(item, &own));
+    };
+    child(ask_all);
+    let ask_all = || {
+        child(|| {
+            ask_all();
+            let (polled, dropped) = begun.take().expect("the parent's waits");
+            assert!(polled.wait().unwrap_err().is_forked());
+            drop(dropped);
+        });
+    };
+    while_at(&runs, || while_at(&armed, || while_at(&waits, ask_all)));
+    assert!(runs.is_running() && armed.cancel() && waits.cancel());
+    go.send(()).expect("it waits");
+    assert!(
+        begun
+            .expect("the child has its own")
+            .0
+            .wait()
+            .expect("it ends")
+    );
+    holds.abort();
+}
+
+/// Goal: what was idle at the fork is the child's to queue, unless a thread of the parent's was at
+/// it. Method: an idle item in a child with a System of its own, and one whose locks are held.
+#[test]
+fn a_child_may_queue_what_was_idle() {
+    let _system = used_system();
+    let runs = Arc::new(AtomicU32::new(0));
+    let [free, held] = [(); 2].map(|()| {
+        let runs = Arc::clone(&runs);
+        DelayedWork::new(move || {
+            // Relaxed: a count.
+            runs.fetch_add(1, Ordering::Relaxed);
+        })
+    });
+    while_at(&held, || {
+        child(|| {
+            let own = System::builder().workers(1).build().expect("a System");
+            let queue = own.default_queue();
+            for item in [&free, &held] {
+                assert!(!item.cancel() && !item.flush().wait().expect("nothing runs"));
+                assert!(!item.cancel_and_wait().wait().expect("nothing runs"));
+            }
+            assert_eq!(queue.queue(&held.work()), Queued::Closed);
+            assert_eq!(queue.queue_after(&held, FOR_EVER), Queued::Closed);
+            assert_eq!(queue.queue_after(&free, FOR_EVER), Queued::New);
+            assert!(free.flush().wait().is_ok());
+            assert_eq!(queue.queue(&free.work()), Queued::New);
+            assert!(free.work().flush().wait().is_ok());
+            assert_eq!(runs.load(Ordering::Relaxed), 2);
+        });
+    });
+}
+
+/// Goal: a child may have a System of its own, which ends as any other, whatever the parent's
+/// threads did at the fork. Method: one forks while others wake and abort tasks; the child's System
+/// runs a task, gives a queue back and shuts down.
 #[test]
 fn a_child_makes_its_own_system() {
     let _system = used_system();
-    child(|| {
+    let live = || {
         let own = System::builder().workers(2).build().expect("a System");
-        assert_eq!(own.spawn(async { 3 }).wait().expect("it runs"), 3);
-    });
+        let queue = Workqueue::unbound("q").system(&own).max_active(1).build();
+        let queue = queue.expect("a queue");
+        assert_eq!(queue.spawn(async { 3 }).wait().expect("it runs"), 3);
+        drop(queue);
+        let report = own.shutdown(FOR_EVER);
+        assert_eq!((report.dropped, report.detached), (0, 0));
+    };
+    while_waking(|| child(live));
 }
 
 /// An open descriptor's flags if it is a thread's state file.

@@ -34,6 +34,15 @@ impl PinStripe {
         }
     }
 
+    /// In a forked child, before anything else runs there: nobody pins, since the threads that did
+    /// are in another process and will never leave here.
+    #[cfg(not(loom))]
+    pub(crate) fn forget(&self) {
+        // Relaxed, both: there is one thread.
+        let entered = self.entered.load(Ordering::Relaxed);
+        self.left.store(entered, Ordering::Relaxed);
+    }
+
     /// Pins until the guard drops.
     pub(crate) fn pin(&self) -> Pin<'_> {
         // Relaxed: ordered before the item's end by the push of the item that follows, which

@@ -43,6 +43,13 @@ impl SystemInner {
         self.maker.unpark();
     }
 
+    /// For tests: what `f` answers while nobody can leave a note.
+    #[cfg(all(target_os = "linux", not(wq_portable)))]
+    pub(crate) fn while_reaps_are_locked<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _held = self.reaps.lock().unwrap_or_else(PoisonError::into_inner);
+        f()
+    }
+
     /// Takes out what was aborted, and has it dropped by workers. Only the maker calls this.
     pub(crate) fn reap(&self) {
         let asked = std::mem::take(&mut *self.reaps.lock().unwrap_or_else(PoisonError::into_inner));

@@ -52,14 +52,19 @@ impl WaitError {
         WaitError(Kind::TimedOut(what.into()))
     }
 
+    /// What is waited for is in the process that this one was forked from.
+    pub(crate) fn forked() -> WaitError {
+        WaitError(Kind::Forked)
+    }
+
     /// Whether the caller would have waited for itself: from inside an item for that item, or
     /// for its own queue.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.0, Kind::Itself(_))
     }
 
-    /// Whether this is a forked child of the process that the System was made in: nothing ends
-    /// here.
+    /// Whether this is a forked child of the process that the System was made in, or the item was
+    /// queued in: nothing ends here.
     #[doc(alias = "fork")]
     pub fn is_forked(&self) -> bool {
         self.0 == Kind::Forked

@@ -27,7 +27,7 @@ use crate::{CpuSet, os, service};
 
 use super::limits::Limits;
 use super::pools::MAX_POOLS_PER_CPU;
-use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner};
+use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner, pins};
 
 /// Numbers Systems.
 static NEXT_SYSTEM_ID: AtomicU64 = AtomicU64::new(1);
@@ -267,7 +267,10 @@ impl SystemBuilder {
         }
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
-        os::watch_forks(Current::forget);
+        os::watch_forks(|| {
+            Current::forget();
+            pins::forget();
+        });
         asym::init();
         let inner = Arc::new(self.inner(topology, &cpus, follow));
         service::start(&inner).map_err(BuildError::thread_refused)?;

@@ -31,8 +31,9 @@ use super::{OwnQueues, SystemInner};
 /// # Forks
 /// In a forked child, which has none of the threads, a System of the parent's is closed for good:
 /// it rejects everything, waits for its tasks and queues are errors at once (`is_forked`), and
-/// dropping or shutting down does nothing. The child may make a System of its own. A child that an
-/// item forks must exit, or become another program, before that item returns.
+/// aborting, dropping or shutting down does nothing. The child may make a System of its own. A
+/// child that an item forks must exit, or become another program, before that item returns; and
+/// none may ask the parent's System for its figures, whose locks may be held for ever there.
 ///
 /// # Examples
 /// ```

@@ -35,6 +35,12 @@ pub(crate) fn pin_to_look() -> Pin<'static> {
     LOOKERS.pin_to_look()
 }
 
+/// In a forked child: those who pinned are not there.
+pub(crate) fn forget() {
+    PINS.iter().for_each(|stripe| stripe.forget());
+    LOOKERS.forget();
+}
+
 /// Waits until nobody looks at queues whose items have ended.
 pub(crate) fn wait_for_lookers() {
     while !LOOKERS.no_lookers() {

@@ -113,7 +113,8 @@ impl<T> JoinHandle<T> {
 
     /// Asks the task to stop: it is dropped at its next poll (a suspended task is woken for it),
     /// and the handle yields an error for which [`JoinError::is_cancelled`] holds. A task inside
-    /// a poll runs to the poll's end; one that has ended keeps its result.
+    /// a poll runs to the poll's end; one that has ended keeps its result. In a forked child of the
+    /// process that the task was queued in, this does nothing.
     ///
     /// # Examples
     /// ```
@@ -125,7 +126,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[doc(alias = "cancel_work")]
     pub fn abort(&self) {
-        abort(self.meta());
+        abort(self.meta(), self.process);
     }
 
     /// Whether the task has ended; its destructors have run then.
@@ -227,6 +228,7 @@ impl<T: Send + 'static> JoinHandle<T> {
         };
         AbortHandle {
             meta: self.meta,
+            process: self.process,
             _keep: shared,
         }
     }
@@ -264,8 +266,12 @@ fn poll_cell<T>(cell: &mut Cell<T>, cx: &mut Context<'_>) -> Poll<Option<Guarded
     Pin::new(task).poll(cx)
 }
 
-/// Asks a task to stop.
-fn abort(meta: &Meta) {
+/// Asks a task to stop that was queued in `process`.
+fn abort(meta: &Meta, process: u32) {
+    if process != os::generation() {
+        // The task is in another process, and one of its threads may have held a lock of ours.
+        return;
+    }
     match meta.abort.request() {
         Some(slot) => registry::wake(slot),
         // It runs, or is in turn to run; or it waits for a slot, which may be for ever.
@@ -289,6 +295,8 @@ fn abort(meta: &Meta) {
 #[derive(Clone)]
 pub struct AbortHandle {
     meta: NonNull<Meta>,
+    /// As in [`JoinHandle`].
+    process: u32,
     /// Keeps the task's allocation.
     _keep: Arc<dyn Any + Send + Sync>,
 }
@@ -308,7 +316,7 @@ impl AbortHandle {
     /// As [`JoinHandle::abort`].
     pub fn abort(&self) {
         // SAFETY: `_keep` holds the cell's handle, which keeps the task's allocation alive.
-        abort(unsafe { self.meta.as_ref() });
+        abort(unsafe { self.meta.as_ref() }, self.process);
     }
 }
 

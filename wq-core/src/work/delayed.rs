@@ -42,7 +42,8 @@ pub enum Modified {
     Rearmed,
     /// It is disabled; nothing is pending.
     Disabled,
-    /// The queue does not accept it: closed, draining or full.
+    /// The queue does not accept it: closed, draining or full. Or this is a forked child, and the
+    /// item was pending or ran at the fork.
     Closed,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct DelayedInner {
     timer: Mutex<Option<ArmedTimer>>,
 }
 
-/// A re-queueable work item with a timer.
+/// A re-queueable work item with a timer. In a forked child it is as a [`Work`] item.
 ///
 /// # Examples
 /// ```
@@ -191,6 +192,9 @@ impl DelayedInner {
         if delay.is_zero() {
             return queue.queue(&Work(Arc::clone(&self.work)));
         }
+        if !self.work.is_ours(queue) {
+            return Queued::Closed;
+        }
         match self.work.state().request() {
             Requested::Disabled => Queued::Disabled,
             Requested::AlreadyPending => Queued::AlreadyPending,
@@ -256,6 +260,10 @@ impl DelayedInner {
 
     /// Disarms, or takes the queued execution back.
     pub(crate) fn cancel(&self) -> bool {
+        if self.work.is_forked() {
+            // The timer is in another process, and the lock may be held for ever.
+            return false;
+        }
         let armed = {
             let mut timer = self.timer();
             if let Some(armed) = &*timer {
@@ -280,8 +288,18 @@ impl DelayedInner {
         self.work.cancel_request(request)
     }
 
+    /// For tests: what `f` answers while somebody holds the item's locks.
+    #[cfg(all(target_os = "linux", not(wq_portable)))]
+    pub(crate) fn while_locked<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _timer = self.timer();
+        self.work.while_locked(f)
+    }
+
     /// Queues an armed item now.
     fn fire_now(&self) {
+        if self.work.is_forked() {
+            return;
+        }
         // If it fires this moment, it stays for the expiry to find.
         self.expire(|armed| armed.timers.cancel(armed.key).is_some());
     }

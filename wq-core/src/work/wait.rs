@@ -62,6 +62,9 @@ impl Wait {
     /// Waits for the pending request, else the running one.
     fn begin(work: &Arc<WorkInner>) -> Wait {
         let error = work.check_not_inside().err();
+        if work.is_forked() {
+            return Wait::of_parent(work, error);
+        }
         let progress = lock(&work.progress);
         let request = if work.state.is_pending() {
             Some(work.state.latest())
@@ -79,11 +82,21 @@ impl Wait {
         }
     }
 
+    /// Of an item of the parent's, in a forked child: an error, unless there is nothing to wait
+    /// for.
+    fn of_parent(work: &Arc<WorkInner>, error: Option<WaitError>) -> Wait {
+        let forked = || (!work.is_idle()).then(WaitError::forked);
+        Wait {
+            work: Arc::clone(work),
+            request: None,
+            id: None,
+            error: error.or_else(forked),
+        }
+    }
+
     /// Whether what was waited for is over.
     fn is_over(&self, request: Request, ended: Request) -> bool {
-        let state = &self.work.state;
-        let idle = !state.is_pending() && !state.is_running();
-        idle || (not_later(request, ended) && !self.still_runs(request))
+        self.work.is_idle() || (not_later(request, ended) && !self.still_runs(request))
     }
 
     /// Whether the request's execution is under way: a later, cancelled one may have ended first.
@@ -99,6 +112,11 @@ impl Wait {
         let Some(request) = self.request else {
             return Poll::Ready(Ok(false));
         };
+        if self.work.is_forked() {
+            // Begun before the fork.
+            let over = self.work.is_idle();
+            return Poll::Ready(over.then_some(true).ok_or_else(WaitError::forked));
+        }
         self.register(request, cx.waker());
         let ended = lock(&self.work.progress).ended;
         if self.is_over(request, ended) {
@@ -128,7 +146,8 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
+        // In a forked child the lock may be held for ever.
+        if let (Some(id), false) = (self.id, self.work.is_forked()) {
             lock(&self.work.progress).waiters.retain(|w| w.0 != id);
         }
     }
@@ -159,7 +178,7 @@ impl WorkFlush {
     /// Waits on the calling thread, which counts as sleeping.
     ///
     /// # Errors
-    /// At once, from inside the item itself.
+    /// At once, from inside the item itself, and in a forked child ([`WaitError::is_forked`]).
     pub fn wait(self) -> Result<bool, WaitError> {
         block::block_on(self)
     }
@@ -167,7 +186,7 @@ impl WorkFlush {
     /// Waits on the calling thread for at most `limit`.
     ///
     /// # Errors
-    /// From inside the item itself, or if the limit is reached.
+    /// From inside the item itself, in a forked child, or if the limit is reached.
     pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
         let timed_out = || Err(WaitError::timed_out("the work item has not ended"));
         block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
@@ -213,7 +232,7 @@ impl CancelWait {
     /// Waits on the calling thread, which counts as sleeping.
     ///
     /// # Errors
-    /// At once, from inside the item itself.
+    /// At once, from inside the item itself, and in a forked child ([`WaitError::is_forked`]).
     pub fn wait(self) -> Result<bool, WaitError> {
         block::block_on(self)
     }
@@ -221,7 +240,7 @@ impl CancelWait {
     /// Waits on the calling thread for at most `limit`.
     ///
     /// # Errors
-    /// From inside the item itself, or if the limit is reached.
+    /// From inside the item itself, in a forked child, or if the limit is reached.
     pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
         let timed_out = || Err(WaitError::timed_out("the work item still runs"));
         block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
