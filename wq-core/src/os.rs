@@ -188,23 +188,20 @@ pub(crate) struct Trial {
 impl Trial {
     /// A machine without limits.
     #[cfg(test)]
-    pub(crate) const ALL_WORKS: Trial = Trial {
-        placement: Ok(()),
-        slices: Ok(()),
-        high_priority: Ok(()),
-        idle_class: Ok(()),
-    };
+    pub(crate) const ALL_WORKS: Trial = Trial::all(Ok(()));
 
     /// A platform that has none of this.
-    pub(crate) const NOTHING_WORKS: Trial = {
-        let missing = Err(nix::libc::ENOSYS);
+    pub(crate) const NOTHING_WORKS: Trial = Trial::all(Err(nix::libc::ENOSYS));
+
+    /// The same outcome of each try.
+    pub(crate) const fn all(outcome: Result<(), i32>) -> Trial {
         Trial {
-            placement: missing,
-            slices: missing,
-            high_priority: missing,
-            idle_class: missing,
+            placement: outcome,
+            slices: outcome,
+            high_priority: outcome,
+            idle_class: outcome,
         }
-    };
+    }
 
     /// Whether a CPU can have a spotter.
     pub(crate) fn spotter(&self) -> Result<(), i32> {

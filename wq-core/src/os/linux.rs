@@ -31,6 +31,7 @@ pub(crate) use self::sched::{
     current_cpu, enter_idle_class, get_affinity, get_nice, leave_idle_class, sched_yield,
     set_affinity, set_nice, set_reset_on_fork_slice, set_short_slice,
 };
+use self::sched::{to_idle_class, to_short_slice};
 pub(crate) use self::trial::try_abilities;
 
 /// One more than the greatest thread number that any kernel gives.

@@ -24,6 +24,7 @@ use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
 
 use super::super::{MAX_PROBES, ProbeKind, Sight, ThreadState, Tid};
+use super::trial::START_PATIENCE;
 use super::{block_all_signals, futex_wait, futex_wake, gettid, sched_yield};
 
 /// Room for the longest path, `/proc/self/task/-2147483648/syscall`, and its zero.
@@ -235,20 +236,31 @@ impl Drop for ProbePermit {
 }
 
 /// Tries the sources on a thread that is known to run and then to sleep; says which one tells
-/// the two apart. The first answer is kept for the life of the process.
+/// the two apart. The first answer is kept for the life of the process, unless it is that there was
+/// no such thread in time.
 ///
 /// Makes a short-lived thread, which inherits the caller's mask and class: not for a spotter.
 pub(crate) fn probe_works() -> ProbeKind {
-    *WORKING_KIND.get_or_init(|| {
-        let sources = [
-            (Source::Syscall, ProbeKind::Syscall),
-            (Source::Stat, ProbeKind::Stat),
-        ];
-        let working = sources.into_iter().find(|&(source, _)| {
-            KnownThread::start().is_some_and(|known| known.is_seen_right_by(source))
-        });
-        working.map_or(ProbeKind::None, |(_, kind)| kind)
-    })
+    if let Some(known) = WORKING_KIND.get() {
+        return *known;
+    }
+    match find_source() {
+        Some(kind) => *WORKING_KIND.get_or_init(|| kind),
+        None => ProbeKind::None,
+    }
+}
+
+/// The kind that works; `None` if it could not be tried.
+fn find_source() -> Option<ProbeKind> {
+    for (source, kind) in [
+        (Source::Syscall, ProbeKind::Syscall),
+        (Source::Stat, ProbeKind::Stat),
+    ] {
+        if KnownThread::start()?.is_seen_right_by(source) {
+            return Some(kind);
+        }
+    }
+    Some(ProbeKind::None)
 }
 
 /// What a [`KnownThread`] is to do; the values of [`KnownWords::order`].
@@ -261,14 +273,13 @@ mod order {
     pub(super) const LEAVE: u32 = 2;
 }
 
-/// A thread in a state that the self-test knows.
+/// A thread in a state that the self-test knows. Nobody waits for its end, which may be late where
+/// others keep its CPU busy; what it touches is shared with it.
 struct KnownThread {
     /// What the thread shares with us.
     shared: Arc<KnownWords>,
-    /// The thread's number.
+    /// The thread's number; 0 until it is known.
     tid: Tid,
-    /// Joined at the end.
-    handle: Option<thread::JoinHandle<()>>,
 }
 
 /// The two words between the self-test and its thread.
@@ -305,22 +316,37 @@ impl KnownWords {
 }
 
 impl KnownThread {
-    /// Starts the thread and waits for its number; `None` if no thread is to be had.
+    /// Starts the thread and waits for its number; `None` if no thread is to be had in time.
     fn start() -> Option<KnownThread> {
+        let start = |words: Arc<KnownWords>| {
+            let builder = thread::Builder::new().name("wq/probe".into());
+            builder.spawn(move || words.obey()).map(drop)
+        };
+        KnownThread::start_by(start, START_PATIENCE)
+    }
+
+    /// Has `start` start a thread that obeys, and waits for its number for so long.
+    fn start_by(
+        start: impl FnOnce(Arc<KnownWords>) -> io::Result<()>,
+        patience: Duration,
+    ) -> Option<KnownThread> {
         let shared = Arc::new(KnownWords::default());
-        let words = shared.clone();
-        let builder = thread::Builder::new().name("wq/probe".into());
-        let handle = Some(builder.spawn(move || words.obey()).ok()?);
-        // Relaxed: see `obey`.
-        while shared.tid.load(Ordering::Relaxed) == 0 {
-            futex_wait(&shared.tid, 0, None);
+        // Whatever comes of it, the thread is told to leave.
+        let mut known = KnownThread { shared, tid: 0 };
+        start(Arc::clone(&known.shared)).ok()?;
+        let deadline = Instant::now() + patience;
+        loop {
+            // Relaxed: see `obey`.
+            known.tid = known.shared.tid.load(Ordering::Relaxed) as Tid;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if known.tid != 0 {
+                return Some(known);
+            }
+            if left.is_zero() {
+                return None;
+            }
+            futex_wait(&known.shared.tid, 0, Some(left));
         }
-        let tid = shared.tid.load(Ordering::Relaxed) as Tid;
-        Some(KnownThread {
-            shared,
-            tid,
-            handle,
-        })
     }
 
     /// Says whether a source calls the thread running while it spins and blocked when it sleeps.
@@ -347,10 +373,6 @@ impl KnownThread {
 impl Drop for KnownThread {
     fn drop(&mut self) {
         self.shared.order(order::LEAVE);
-        if let Some(handle) = self.handle.take() {
-            // The thread has nothing that could panic.
-            let _ = handle.join();
-        }
     }
 }
 

@@ -78,13 +78,18 @@ pub(crate) fn get_nice(tid: Tid) -> io::Result<i8> {
 ///
 /// None is known on Linux since 2.6.23, but a sandbox may refuse the call.
 pub(crate) fn enter_idle_class() -> io::Result<()> {
+    to_idle_class(0)
+}
+
+/// As [`enter_idle_class`], of any thread of the process; 0 for the calling one.
+pub(super) fn to_idle_class(tid: Tid) -> io::Result<()> {
     let param: libc::c_int = 0;
     // SAFETY: the kernel reads a `struct sched_param`, which is one int, at the last argument;
     // `param` is one and lives across the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_sched_setscheduler,
-            0,
+            tid,
             libc::SCHED_IDLE,
             &raw const param,
         )
@@ -100,7 +105,12 @@ pub(crate) fn enter_idle_class() -> io::Result<()> {
 ///
 /// `EPERM` if the thread is of the idle class and may not leave it.
 pub(crate) fn set_short_slice(ns: u64) -> io::Result<()> {
-    set_slice(0, ns, 0)
+    to_short_slice(0, ns)
+}
+
+/// As [`set_short_slice`], of any thread of the process; 0 for the calling one.
+pub(super) fn to_short_slice(tid: Tid, ns: u64) -> io::Result<()> {
+    set_slice(tid, ns, 0)
 }
 
 /// As [`set_short_slice`]; threads and children that the caller starts get the usual slice, and

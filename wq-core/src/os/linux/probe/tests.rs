@@ -209,6 +209,19 @@ fn self_test_finds_a_usable_source() {
     assert_eq!(kind, expected);
 }
 
+/// Goal: a thread that does not start stalls nobody, and may start whenever it likes. Method: one
+/// that is started when the self-test has given up.
+#[test]
+fn a_thread_that_starts_late_is_not_waited_for() {
+    let mut kept = None;
+    let start = |words| {
+        kept = Some(words);
+        Ok(())
+    };
+    assert!(KnownThread::start_by(start, Duration::from_millis(1)).is_none());
+    kept.expect("it was to be started").obey();
+}
+
 /// Goal: the fallback is taken for missing rights only, not for a thread that is gone.
 #[test]
 fn fallback_is_for_missing_rights() {
