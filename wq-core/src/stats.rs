@@ -91,7 +91,7 @@ impl Stats {
         }
     }
 
-    /// The monitor saw so many workers run beyond the lanes; its last round was `passed` ago.
+    /// The monitor saw so many workers run beyond the lanes; its last sample was `passed` ago.
     pub(crate) fn note_oversubscribed(&self, beyond: usize, passed: Duration) {
         self.oversubscribed_peak.at_least(beyond as u64);
         self.oversubscribed_ns.add(passed.as_nanos() as u64);
@@ -130,14 +130,13 @@ pub struct SystemStats {
     /// burn CPU, while another worker runs their lane, and finish their item at once instead of
     /// waiting for it.
     ///
-    /// A sample: the monitor asks the kernel in its rounds, of 16 such workers of a pool at most.
-    /// The rounds are 1 ms apart at best, and up to 10 ms where no work waits, so that most short
-    /// stretches are missed. "Runs" includes waiting for a CPU. 0 where thread states cannot be
+    /// A sample: the monitor asks the kernel, of 16 such workers of a pool at most. Samples are 5 ms
+    /// apart, and up to 10 ms where no work waits, so that most short stretches are missed. "Runs" includes waiting for a CPU. 0 where thread states cannot be
     /// seen or nobody looks ([`Sensing::Declared`](crate::Sensing::Declared)).
     #[doc(alias = "oversubscription")]
     pub oversubscribed_peak: usize,
-    /// For how long that was so, as an estimate: each round that finds a worker beyond the lanes
-    /// counts for the time since the round before. Rounds that came far too late do not count.
+    /// For how long that was so, as an estimate: each sample that finds a worker beyond the lanes
+    /// counts for the time since the one before, less that of rounds that came far too late.
     #[doc(alias = "oversubscription")]
     pub oversubscribed_time: Duration,
     /// Worker pools made so far.

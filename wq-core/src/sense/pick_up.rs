@@ -190,3 +190,70 @@ impl SystemInner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{Sensing, System, Workqueue, driver};
+
+    /// Long enough for anything that happens at all on a crowded machine.
+    const FOR_EVER: Duration = Duration::from_secs(60);
+
+    /// A System with one lane, in whose waiting work no sensor meddles.
+    fn system() -> System {
+        let builder = System::builder().workers(1).sensing(Sensing::Declared);
+        builder.build().expect("a System")
+    }
+
+    /// The pool that has waiting work.
+    fn pool_with_work(system: &System) -> Arc<Pool> {
+        let pools = system.inner.lock_pools().clone();
+        let mut waits = pools.into_iter().filter(|pool| pool.lanes()[0].has_work());
+        waits.next().expect("work waits")
+    }
+
+    /// A lane of another CPU whose owner is at one item is left to it for a while, and only then
+    /// taken for one that stands still.
+    #[test]
+    fn a_lane_is_left_alone_after_a_while() {
+        let system = system();
+        let queue = Workqueue::unbound("q").system(&system).build().expect("q");
+        let ((opens, gate), (begins, begun)) = (channel::<()>(), channel());
+        let holds = queue.spawn_fn(move || {
+            begins.send(()).expect("the test waits");
+            let _ = gate.recv();
+        });
+        begun.recv().expect("it begins");
+        let waits = queue.spawn(async {});
+        let pool = pool_with_work(&system);
+        let lane = &pool.lanes()[0];
+        assert!(!system.inner.is_left_alone(&pool, lane), "at once");
+        let since = Instant::now();
+        while !system.inner.is_left_alone(&pool, lane) {
+            assert!(since.elapsed() < FOR_EVER, "it stands still");
+        }
+        drop(opens);
+        for task in [holds, waits] {
+            let ended = task.wait_timeout(FOR_EVER).expect("in time");
+            ended.expect("it does not panic");
+        }
+    }
+
+    /// A lane that nobody can be woken for is left alone at once.
+    #[test]
+    fn a_lane_without_a_worker_is_left_alone() {
+        let system = system();
+        driver::refuse_threads(&system, true);
+        let queue = Workqueue::unbound("q").system(&system).build().expect("q");
+        let waits = queue.spawn(async {});
+        let pool = pool_with_work(&system);
+        assert!(system.inner.is_left_alone(&pool, &pool.lanes()[0]));
+        driver::refuse_threads(&system, false);
+        let ended = waits.wait_timeout(FOR_EVER).expect("in time");
+        ended.expect("it does not panic");
+    }
+}

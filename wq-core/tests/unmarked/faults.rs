@@ -13,19 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::libc;
 use wq_core::JoinHandle;
 
-use crate::harness::{self, Scenario, scenario};
-use crate::lane::{KINDS, Lane};
+use crate::harness;
+use crate::lane::{Lane, on_each_kind};
 
 /// Goal: a fault that lasts lets the lane go on. Method: a task touches a page that a task behind
 /// it fills; on each kind of queue, in a process of its own.
 #[test]
 fn a_page_fault_lets_the_lane_go_on() {
-    let named = |kind| {
-        scenario(format!("page fault, {kind:?}"), move || {
-            fault(&Lane::new(kind));
-        })
-    };
-    let scenarios: Vec<Scenario> = KINDS.into_iter().map(named).collect();
+    let scenarios = on_each_kind("page fault", fault);
     if let Err(refused) = Served::new() {
         eprintln!("SKIPPED: this machine has no userfaultfd for us: {refused}");
         return;
@@ -52,12 +47,7 @@ fn fault(lane: &Lane) {
 /// process of its own.
 #[test]
 fn a_storm_of_faults_lets_the_lane_go_on() {
-    let named = |kind| {
-        scenario(format!("storm of faults, {kind:?}"), move || {
-            storm(&Lane::new(kind));
-        })
-    };
-    let scenarios: Vec<Scenario> = KINDS.into_iter().map(named).collect();
+    let scenarios = on_each_kind("storm of faults", storm);
     harness::run_each("faults::a_storm_of_faults_lets_the_lane_go_on", &scenarios);
 }
 

@@ -4,6 +4,8 @@ use std::sync::{Arc, mpsc};
 
 use wq_core::{JoinHandle, Queue, System, Workqueue};
 
+use crate::harness::{Scenario, scenario};
+
 /// A kind of queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -15,6 +17,12 @@ pub(crate) enum Kind {
 
 /// All of them.
 pub(crate) const KINDS: [Kind; 4] = [Kind::Unbound, Kind::Percpu, Kind::Highpri, Kind::Ordered];
+
+/// A scenario for each kind.
+pub(crate) fn on_each_kind(name: &str, body: fn(&Lane)) -> Vec<Scenario> {
+    let named = |kind| scenario(format!("{name}, {kind:?}"), move || body(&Lane::new(kind)));
+    KINDS.into_iter().map(named).collect()
+}
 
 /// One lane, the queue of the tasks that block on it, and the queue of those that help.
 ///

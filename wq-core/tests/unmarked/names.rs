@@ -19,8 +19,8 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::harness::{self, SKIPPED, Scenario, scenario};
-use crate::lane::{KINDS, Lane};
+use crate::harness::{self, SKIPPED};
+use crate::lane::{Lane, on_each_kind};
 
 /// Names the file of aliases; the C library knows it.
 const ALIASES: &str = "HOSTALIASES";
@@ -33,12 +33,7 @@ const NAME: &str = "wq-late-name";
 /// process of its own.
 #[test]
 fn a_name_lets_the_lane_go_on() {
-    let named = |kind| {
-        scenario(format!("name, {kind:?}"), move || {
-            resolve(&Lane::new(kind));
-        })
-    };
-    let scenarios: Vec<Scenario> = KINDS.into_iter().map(named).collect();
+    let scenarios = on_each_kind("name", resolve);
     let file = std::env::temp_dir().join(format!("wq-names-{}", std::process::id()));
     let test = "names::a_name_lets_the_lane_go_on";
     harness::run_each_with(test, &scenarios, &[(ALIASES, file.as_os_str())]);
