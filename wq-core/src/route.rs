@@ -280,8 +280,8 @@ impl SystemInner {
         self.kick_seen(pool, lane, seen);
     }
 
-    /// As [`SystemInner::kick`], with the owner word as seen. False: nobody got the lane. Either there
-    /// is no worker to spare, and one was asked for; or its owner has come back meanwhile.
+    /// As [`SystemInner::kick`], with the owner word as seen. False: nobody got the lane. Either
+    /// there is no worker to spare, and one was asked for; or its owner has come back meanwhile.
     pub(crate) fn kick_seen(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
         if seen.is_parked() {
             if let Some(worker) = lane.owner.claim_wake(seen) {

@@ -130,9 +130,10 @@ pub struct SystemStats {
     /// burn CPU, while another worker runs their lane, and finish their item at once instead of
     /// waiting for it.
     ///
-    /// A sample: the monitor asks the kernel, of 16 such workers of a pool at most. Samples are 5 ms
-    /// apart, and up to 10 ms where no work waits, so that most short stretches are missed. "Runs" includes waiting for a CPU. 0 where thread states cannot be
-    /// seen or nobody looks ([`Sensing::Declared`](crate::Sensing::Declared)).
+    /// A sample: the monitor asks the kernel, of 16 such workers of a pool at most. Samples are
+    /// 5 ms apart, and up to 10 ms where no work waits, so that most short stretches are missed.
+    /// "Runs" includes waiting for a CPU. 0 where thread states cannot be seen or nobody looks
+    /// ([`Sensing::Declared`](crate::Sensing::Declared)).
     #[doc(alias = "oversubscription")]
     pub oversubscribed_peak: usize,
     /// For how long that was so, as an estimate: each sample that finds a worker beyond the lanes
