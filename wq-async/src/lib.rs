@@ -50,8 +50,8 @@
 //! # Other crates
 //!
 //! What needs no runtime of its own runs here: `futures`, `async-channel`, `async-lock`,
-//! `tokio::sync`, and crates that bring a reactor thread, such as `async-net`. Libraries that start
-//! tokio tasks need a tokio runtime.
+//! `tokio::sync`, and crates that bring a reactor thread, such as `async-net`. Libraries that ask
+//! for a tokio runtime run with the feature `tokio`: see the module of that name.
 //!
 //! # Features
 //!
@@ -59,6 +59,7 @@
 //! |---|---|---|
 //! | `macros` | yes | [`main`](macro@main) and [`test`](macro@test) |
 //! | `time` | yes | [`time`] |
+//! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
 //!
 //! # Platforms
 //!
@@ -75,6 +76,8 @@ mod blocking;
 mod spawn;
 #[cfg(feature = "time")]
 pub mod time;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod yield_now;
 
 pub use blocking::{block_on, blocking, run};

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::current::Current;
+use crate::home::Home;
 use crate::queue::handle::{Queue, spawn_ref};
 use crate::sense::Sensor;
 use crate::system::System;
@@ -68,6 +69,13 @@ pub fn current_queue() -> Queue {
         ))
     });
     here.unwrap_or_else(|| System::current().default_queue())
+}
+
+/// What has another thread take over the signal mask, CPUs and priority that the calling one has
+/// now. The machine may refuse some of it; that stays as it is.
+pub fn settings_of_caller() -> impl Fn() + Send + Sync + 'static {
+    let home = Home::of_caller();
+    move || home.restore()
 }
 
 /// For tests: takes a lane from the worker that runs it, as if it were blocked. `seed` chooses the

@@ -36,6 +36,7 @@ pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc
     worker.adopt_thread();
     set_up(&system, &pool);
     Current::new(system, pool, worker).enter(|current| {
+        current.system.thread_hooks.run();
         become_spare(current);
         // Whoever asked for this worker had none for a lane that stands still.
         look_around(current);

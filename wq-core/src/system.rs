@@ -9,6 +9,7 @@ pub(crate) mod builder;
 pub(crate) mod grave;
 mod handle;
 mod hogs;
+pub(crate) mod hooks;
 pub(crate) mod limits;
 pub(crate) mod pins;
 pub(crate) mod pools;
@@ -41,6 +42,7 @@ use crate::topology::Topology;
 use crate::worker::Worker;
 use crate::{CpuSet, os};
 
+use hooks::ThreadHooks;
 use limits::Limits;
 
 pub use handle::{DefaultSystemError, EnterGuard, System};
@@ -100,6 +102,8 @@ pub(crate) struct SystemInner {
     pub(crate) max_workers: u32,
     /// What the machine grants now.
     pub(crate) limits: Limits,
+    /// What each worker thread does first.
+    pub(crate) thread_hooks: ThreadHooks,
     /// The process that it was made in: see `os::generation`.
     pub(crate) process: u32,
     /// The settings of the thread that made it.

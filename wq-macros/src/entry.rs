@@ -21,6 +21,7 @@ struct Keys {
     workers: Option<LitInt>,
     cpus: Option<LitStr>,
     local: Option<LitBool>,
+    tokio: Option<LitBool>,
     path: Option<Path>,
 }
 
@@ -34,13 +35,15 @@ impl Parse for Keys {
                 "workers" => set(&mut keys.workers, input.parse()?, &name)?,
                 "cpus" => set(&mut keys.cpus, input.parse()?, &name)?,
                 "local" => set(&mut keys.local, input.parse()?, &name)?,
+                "tokio" => set(&mut keys.tokio, input.parse()?, &name)?,
                 "crate" => {
                     let text: LitStr = input.parse()?;
                     set(&mut keys.path, text.parse()?, &name)?;
                 }
                 other => {
                     let message = format!(
-                        "unknown key `{other}`; allowed are `workers`, `cpus`, `local`, `crate`"
+                        "unknown key `{other}`; allowed are `workers`, `cpus`, `local`, `tokio`, \
+                         `crate`"
                     );
                     return Err(Error::new(name.span(), message));
                 }
@@ -113,7 +116,14 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
     let workers = keys.workers.map(|n| quote!(.workers(#n)));
     let cpus = keys.cpus.map(|list| quote!(.cpus(#list)));
     let local = keys.local.is_some_and(|local| local.value);
-    let (output, run) = root(&function, local);
+    let builder = quote!(#path::System::builder() #workers #cpus);
+    let tokio = keys.tokio.is_some_and(|tokio| tokio.value);
+    let Context {
+        make,
+        builder,
+        leave,
+    } = Context::of(tokio, local, &path, builder);
+    let (output, run) = root(&function, local, &leave);
     let install = (kind == Kind::Main).then(|| {
         quote! {
             if let Err(error) = system.install_default() {
@@ -129,7 +139,8 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
         #(#attrs)*
         #vis fn #name() #output {
             async fn #name() #inner_output #block
-            let system = match #path::System::builder() #workers #cpus .build() {
+            #make
+            let system = match #builder .build() {
                 Ok(system) => system,
                 Err(error) => panic!("the System cannot be made: {error}"),
             };
@@ -139,13 +150,55 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
     })
 }
 
+/// What a tokio context adds; without one, nothing.
+struct Context {
+    /// Makes it, before the System.
+    make: TokenStream,
+    /// The builder of the System that has it.
+    builder: TokenStream,
+    /// Lets it go when the body has ended, so that the shutdown can end it.
+    leave: TokenStream,
+}
+
+impl Context {
+    /// Around a builder. A local body is polled by the calling thread, which enters it, too.
+    fn of(wanted: bool, local: bool, path: &Path, builder: TokenStream) -> Context {
+        let (mut make, mut leave) = (quote!(), quote!());
+        if !wanted {
+            return Context {
+                make,
+                builder,
+                leave,
+            };
+        }
+        make = quote! {
+            let tokio = match #path::tokio::Driver::new() {
+                Ok(tokio) => tokio,
+                Err(error) => panic!("there is no tokio context: {error}"),
+            };
+        };
+        leave = quote!(::core::mem::drop(tokio););
+        if local {
+            make = quote!(#make let entered = tokio.enter(););
+            leave = quote!(::core::mem::drop(entered); #leave);
+        }
+        let builder = quote!(tokio.attach(#builder));
+        Context {
+            make,
+            builder,
+            leave,
+        }
+    }
+}
+
 /// How the root runs: what the outer function returns, and the end of its body.
 ///
 /// A result crosses from the worker to the caller as an exit code, as `main` would report it, so
 /// that it need not be `Send`: `Box<dyn Error>` is not.
-fn root(function: &ItemFn, local: bool) -> (TokenStream, TokenStream) {
+fn root(function: &ItemFn, local: bool, leave: &TokenStream) -> (TokenStream, TokenStream) {
     let name = &function.sig.ident;
-    let shutdown = quote!(let _report = system.shutdown(::core::time::Duration::from_secs(1)););
+    let shutdown =
+        quote!(#leave let _report = system.shutdown(::core::time::Duration::from_secs(1)););
     let run = if local { quote!(block_on) } else { quote!(run) };
     match &function.sig.output {
         syn::ReturnType::Default => (quote!(), quote!(system.#run(#name()); #shutdown)),

@@ -21,6 +21,7 @@ pub(crate) fn resumer_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Ar
     worker.adopt_thread();
     set_up(&system, &pool);
     Current::uncounted(system, pool, worker).enter(|current| {
+        current.system.thread_hooks.run();
         serve(current);
         leave(current);
     });

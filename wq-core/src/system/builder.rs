@@ -25,6 +25,7 @@ use crate::timer::Timers;
 use crate::topology::Topology;
 use crate::{CpuSet, os, service};
 
+use super::hooks::{Hooks, ThreadHooks};
 use super::limits::Limits;
 use super::pools::MAX_POOLS_PER_CPU;
 use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner, pins};
@@ -65,6 +66,8 @@ pub struct SystemBuilder {
     hogs: HogSettings,
     /// The machine, if it is not to be looked at.
     topology: Option<Topology>,
+    /// What each worker thread does first.
+    thread_hooks: Hooks,
 }
 
 impl SystemBuilder {
@@ -79,6 +82,7 @@ impl SystemBuilder {
             sensing: Sensing::Auto,
             hogs: HogSettings::default(),
             topology: None,
+            thread_hooks: Hooks::default(),
         }
     }
 
@@ -239,6 +243,30 @@ impl SystemBuilder {
         self
     }
 
+    /// Has every worker thread call `f` before it runs its first item, for libraries that keep
+    /// something for each thread. Given more than once, all are called, in that order.
+    ///
+    /// The System's other threads do not call it. It holds up the worker that calls it, so it must
+    /// not wait for tasks of this System. A panic ends that call alone. `f` and what it captured
+    /// are dropped by the shutdown, after the worker threads have left; before that, if the System
+    /// is never made.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// thread_local!(static READY: Cell<bool> = const { Cell::new(false) });
+    ///
+    /// let builder = wq_core::System::builder().on_thread_start(|| READY.set(true));
+    /// let system = builder.build()?;
+    /// assert!(system.run(async { READY.get() }));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> SystemBuilder {
+        self.thread_hooks.add(f);
+        self
+    }
+
     /// Has the System believe in this machine.
     #[cfg(test)]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
@@ -316,6 +344,7 @@ impl SystemBuilder {
             cpus: cpus.iter().map(record).collect(),
             limits: Limits::new(&topology, follow),
             topology,
+            thread_hooks: ThreadHooks::new(self.thread_hooks),
             keep_alive: self.keep_alive,
             max_workers: self.max_workers as u32,
             process: os::generation(),

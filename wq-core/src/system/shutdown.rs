@@ -137,6 +137,7 @@ impl SystemInner {
         self.raise_phase(STOPPED);
         self.wake_everybody();
         self.wait_for_threads(report.detached_threads.len() as u32);
+        self.thread_hooks.end();
         self.dig();
         pins::wait_for_all();
         self.write_reports();

@@ -31,7 +31,7 @@ fn keys_are_checked() {
     let assert = |args, words, place| assert_complaint(Kind::Main, args, main, words, place);
     assert(
         "flavor = \"multi_thread\"",
-        "unknown key `flavor`; allowed are `workers`, `cpus`, `local`, `crate`",
+        "unknown key `flavor`; allowed are `workers`, `cpus`, `local`, `tokio`, `crate`",
         "flavor",
     );
     assert(
@@ -42,6 +42,7 @@ fn keys_are_checked() {
     assert("workers = \"two\"", "expected integer literal", "\"two\"");
     assert("cpus = 2", "expected string literal", "2");
     assert("local = 1", "expected boolean literal", "1");
+    assert("tokio = 1", "expected boolean literal", "1");
     assert("crate = wq", "expected string literal", "wq");
     assert(
         "crate = \"not a path\"",
