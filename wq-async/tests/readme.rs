@@ -105,12 +105,17 @@ fn sources_below(directory: &std::path::Path, into: &mut String) {
 fn the_tests_that_documents_name_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut sources = String::new();
-    ["wq-core", "wq-async/tests", "wq-async/src"]
+    ["wq-core", "wq-async/tests", "wq-async/src", "examples"]
         .iter()
         .for_each(|directory| sources_below(&root.join(directory), &mut sources));
     let is_name = |word: &&str| word.contains('_') && !word.contains(['/', ':', '(', '.']);
     let mut names = 0;
-    for (page, is_table) in [("semantics.md", true), ("divergences.md", false)] {
+    let pages = [
+        ("semantics.md", true),
+        ("divergences.md", false),
+        ("libraries.md", true),
+    ];
+    for (page, is_table) in pages {
         let text = std::fs::read_to_string(root.join("docs").join(page)).unwrap();
         let places: Vec<&str> = if is_table {
             let rows = text.lines().filter(|line| line.starts_with('|'));
