@@ -30,7 +30,8 @@
 //!
 //! | of tokio's | in a task of such a System |
 //! |---|---|
-//! | `net`, `time`, `sync`, `io`, `signal`, `process` | work; the Driver's threads wait for the events |
+//! | `net`, `time`, `signal`, `process` | work; the Driver's threads wait for the events |
+//! | `sync`, `io` | work, as they do without a context |
 //! | `spawn`, `JoinSet` | run on the Driver's threads |
 //! | `spawn_blocking`, `fs` | work, on threads of tokio's; not needed here |
 //! | `block_in_place(f)` | calls `f`; that the task blocks is noticed as always |

@@ -82,8 +82,8 @@ fn a_panic_ends_that_call_alone() {
     assert!(called.load(Ordering::SeqCst) > 0);
 }
 
-/// Goal: what a hook keeps alive ends with the System, and not before its last item. Method: an item
-/// that ends only when the shutdown has begun; the captured value notes whether it had ended.
+/// Goal: what a hook keeps alive ends with the System, and not before its last item. Method: an
+/// item that ends only when the shutdown has begun; the captured value notes whether it had ended.
 #[test]
 fn what_hooks_captured_goes_at_the_end() {
     /// The item has ended.

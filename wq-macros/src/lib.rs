@@ -18,8 +18,8 @@ use proc_macro::TokenStream;
 ///   use.
 /// - `local = true`: poll the body on the main thread instead of on a worker. It may then hold what
 ///   is not `Send`.
-/// - `tokio = true`: a tokio context for all tasks, and for the body; needs wq's feature `tokio`. See
-///   `wq::tokio`.
+/// - `tokio = true`: a tokio context for all tasks, and for the body; needs wq's feature `tokio`.
+///   See `wq::tokio`.
 /// - `crate = "path"`: where `wq` is found, if it was renamed or re-exported. Default: `"::wq"`.
 ///
 /// What `main` returns is reported as the standard library does for a plain `main`: an `Err` is
