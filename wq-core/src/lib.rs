@@ -25,6 +25,7 @@
 //! - [`JoinHandle`]: a task's result. [`Work`] and [`DelayedWork`]: items that are queued again.
 //! - [`Flush`], [`Drain`], [`Destroy`], [`WorkFlush`], [`CancelWait`]: waits. Each is a future, and
 //!   can wait on a thread, with and without a limit. Dropping one abandons it and leaves no trace.
+//! - [`System::freeze`]: stops the queues built `freezable`; [`Freeze`] waits for what runs.
 //! - [`blocking`]: says in advance that code blocks. Never needed.
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
@@ -120,6 +121,8 @@ pub use self::hogs::table::CpuHog;
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]
 pub use self::queue::flush::FlushReport;
+#[cfg(not(loom))]
+pub use self::queue::freeze::Freeze;
 #[cfg(not(loom))]
 pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
 #[cfg(not(loom))]

@@ -10,6 +10,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod flush;
+pub(crate) mod freeze;
 pub(crate) mod handle;
 pub(crate) mod limit;
 pub(crate) mod reap;
@@ -105,6 +106,8 @@ pub(crate) struct QueueInner {
     pub(crate) counts: Counts,
     /// One at a time, for good: its limit does not change.
     pub(crate) ordered: bool,
+    /// It takes part in freezes, for which it has slots even if it has no limit.
+    pub(crate) freezable: bool,
     /// What its handles share, while there is one; unset for the System's own queues.
     pub(crate) handle: OnceLock<Weak<handle::QueueHandle>>,
     /// The bits above.
@@ -142,6 +145,8 @@ pub(crate) struct QueueParts {
     pub(crate) max_pending: Option<usize>,
     /// One at a time, for good.
     pub(crate) ordered: bool,
+    /// It takes part in freezes.
+    pub(crate) freezable: bool,
 }
 
 /// Looks for a moment without a refusal under way before the sums are taken as they are.
@@ -155,7 +160,7 @@ impl QueueInner {
     pub(crate) fn new(parts: QueueParts) -> QueueInner {
         let is_percpu = parts.pools[0].is_percpu();
         let lanes: usize = parts.pools.iter().map(|p| p.lanes().len()).sum();
-        let limited = parts.max_active.is_some() || parts.max_pending.is_some();
+        let limited = parts.max_active.is_some() || parts.max_pending.is_some() || parts.freezable;
         let domains = if !limited {
             0
         } else if is_percpu {
@@ -177,6 +182,7 @@ impl QueueInner {
             family: parts.pools[0].family,
             counts: Counts::new(lanes),
             ordered: parts.ordered,
+            freezable: parts.freezable,
             handle: OnceLock::new(),
             flags: AtomicU32::new(0),
             limiters: (0..domains).map(|_| limiter()).collect(),
@@ -224,6 +230,13 @@ impl QueueInner {
     /// All slot domains.
     pub(crate) fn limiters(&self) -> &[Mutex<Limiter<Entry>>] {
         &self.limiters
+    }
+
+    /// Locks one slot domain after the other.
+    pub(crate) fn each_limiter(&self, mut each: impl FnMut(MutexGuard<'_, Limiter<Entry>>)) {
+        for limiter in &self.limiters {
+            each(limiter.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// The counter line of a lane of `pool`, for its owner inside a section.
@@ -374,11 +387,17 @@ impl Ended {
     #[inline]
     pub(crate) fn release_slot(&self) -> Option<Entry> {
         let queue = self.queue.get();
-        if queue.is_limited() {
-            queue.limiter(self.home).release()
-        } else {
-            None
+        if !queue.is_limited() {
+            return None;
         }
+        let mut limiter = queue.limiter(self.home);
+        let next = limiter.release();
+        let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
+        drop(limiter);
+        if is_quiet {
+            queue.system.get().tell_freezers();
+        }
+        next
     }
 
     /// Counts the end, inside a section of the lane with this index.

@@ -6,6 +6,7 @@
 //! wakers on foreign threads pin (`pins`).
 
 pub(crate) mod builder;
+pub(crate) mod freeze;
 pub(crate) mod grave;
 mod handle;
 mod hogs;
@@ -42,6 +43,7 @@ use crate::topology::Topology;
 use crate::worker::Worker;
 use crate::{CpuSet, os};
 
+use freeze::Freezer;
 use hooks::ThreadHooks;
 use limits::Limits;
 
@@ -126,6 +128,8 @@ pub(crate) struct SystemInner {
     pub(crate) grave: Mutex<Vec<QueueRef>>,
     /// The System's own queues.
     pub(crate) own: OnceLock<OwnQueues>,
+    /// What is frozen.
+    pub(crate) freezer: Freezer,
     /// Delays.
     pub(crate) timers: Arc<Timers>,
     /// What it knows of items that burn CPU.

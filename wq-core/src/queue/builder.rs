@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::CpuSet;
 use crate::pool::HIGHPRI_NICE;
@@ -165,6 +165,7 @@ struct Common {
     max_active: Option<usize>,
     max_pending: Option<usize>,
     ordered: bool,
+    freezable: bool,
 }
 
 impl Common {
@@ -176,6 +177,7 @@ impl Common {
             max_active: None,
             max_pending: None,
             ordered: false,
+            freezable: false,
         }
     }
 
@@ -223,6 +225,7 @@ impl Common {
                 max_active: self.max_active,
                 max_pending: self.max_pending,
                 ordered: self.ordered,
+                freezable: self.freezable,
             },
         );
         if system.is_closing() {
@@ -238,8 +241,7 @@ impl Common {
 /// Enters a new queue into the System's table.
 fn register(system: &Arc<SystemInner>, parts: QueueParts) -> QueueRef {
     let queue = QueueRef::new(QueueInner::new(parts));
-    let mut queues = system.queues.lock().unwrap_or_else(PoisonError::into_inner);
-    queues.insert(queue.get().id, queue);
+    system.enter_queue(queue);
     queue
 }
 
@@ -263,6 +265,7 @@ pub(crate) fn make_own(
         max_active,
         max_pending,
         ordered,
+        freezable: false,
     };
     Ok(register(system, parts))
 }
@@ -285,6 +288,17 @@ macro_rules! common_setters {
         /// many may be in flight. Beyond that the queue is full.
         pub fn max_pending(mut self, items: usize) -> Self {
             self.common.max_pending = Some(items);
+            self
+        }
+
+        /// It takes part in freezes ([`System::freeze`], [`Workqueue::freeze`]): while frozen it
+        /// starts nothing.
+        ///
+        /// Its items need a slot each, as on a queue with a limit, which costs a short lock at the
+        /// start and at the end.
+        #[doc(alias = "WQ_FREEZABLE")]
+        pub fn freezable(mut self) -> Self {
+            self.common.freezable = true;
             self
         }
     };
@@ -464,6 +478,12 @@ impl OrderedBuilder {
     /// The System to build on; default: the current one.
     pub fn system(self, system: &System) -> OrderedBuilder {
         OrderedBuilder(self.0.system(system))
+    }
+
+    /// As [`UnboundBuilder::freezable`].
+    #[doc(alias = "WQ_FREEZABLE")]
+    pub fn freezable(self) -> OrderedBuilder {
+        OrderedBuilder(self.0.freezable())
     }
 
     /// How many accepted items may wait for their turn.

@@ -450,7 +450,12 @@ impl Deref for Workqueue {
 
 impl Drop for Workqueue {
     fn drop(&mut self) {
+        let handle = &self.0.0;
         self.0.inner().set_flags(CLOSED);
+        if self.0.inner().freezable && !handle.system.is_forked() {
+            // Nobody else could.
+            handle.system.thaw_of_owner(handle.queue);
+        }
     }
 }
 

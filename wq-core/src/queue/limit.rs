@@ -19,6 +19,8 @@ pub(crate) struct Limiter<T> {
     inactive: VecDeque<T>,
     /// Places kept on the waiting list for items that are still to be made.
     reserved: usize,
+    /// Reasons for which nothing starts: `max_active` then counts as 0.
+    frozen: u32,
 }
 
 /// What happens to an item that asks for acceptance.
@@ -41,15 +43,26 @@ impl<T> Limiter<T> {
             nr_active: 0,
             inactive: VecDeque::new(),
             reserved: 0,
+            frozen: 0,
         }
+    }
+
+    /// How many items may hold a slot now.
+    fn slots(&self) -> usize {
+        if self.frozen > 0 { 0 } else { self.max_active }
+    }
+
+    /// Items that were accepted and have not ended, and those that are still to be made.
+    fn in_flight(&self) -> usize {
+        self.nr_active + self.inactive.len() + self.reserved
     }
 
     /// Decides over a new item. `Active` takes a slot.
     pub(crate) fn admit(&mut self) -> Admission {
-        if self.max_active == UNLIMITED && self.nr_active >= self.max_pending {
+        if self.max_active == UNLIMITED && self.in_flight() >= self.max_pending {
             return Admission::Full;
         }
-        if self.inactive.is_empty() && self.nr_active < self.max_active {
+        if self.inactive.is_empty() && self.nr_active < self.slots() {
             self.nr_active += 1;
             Admission::Active
         } else if self.inactive.len() + self.reserved < self.max_pending {
@@ -62,7 +75,7 @@ impl<T> Limiter<T> {
     /// As [`Limiter::admit`] for an item that was promised its place: it is never refused.
     /// True: it has a slot.
     pub(crate) fn admit_promised(&mut self) -> bool {
-        let active = self.inactive.is_empty() && self.nr_active < self.max_active;
+        let active = self.inactive.is_empty() && self.nr_active < self.slots();
         self.nr_active += usize::from(active);
         active
     }
@@ -96,7 +109,7 @@ impl<T> Limiter<T> {
 
     /// Activates the next waiting item if there is a slot.
     pub(crate) fn activate_one(&mut self) -> Option<T> {
-        if self.nr_active >= self.max_active {
+        if self.nr_active >= self.slots() {
             return None;
         }
         let item = self.inactive.pop_front()?;
@@ -107,6 +120,29 @@ impl<T> Limiter<T> {
     /// Changes the limit; running items are not interrupted. Call `activate_one` until `None`.
     pub(crate) fn set_max_active(&mut self, max_active: usize) {
         self.max_active = max_active;
+    }
+
+    /// One more reason to start nothing; running items are not interrupted.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen += 1;
+    }
+
+    /// One reason less. Call `activate_one` until `None`.
+    pub(crate) fn thaw(&mut self) {
+        debug_assert!(self.frozen > 0, "only what is frozen thaws");
+        self.frozen -= 1;
+    }
+
+    /// Whether nothing starts.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen > 0
+    }
+
+    /// The queue ends: lifts the limit and every reason to start nothing. Call `activate_one` until
+    /// `None`.
+    pub(crate) fn lift(&mut self) {
+        self.frozen = 0;
+        self.max_active = UNLIMITED;
     }
 
     /// Takes out the waiting items that `gone` selects, in order. Each gets a slot beyond the
@@ -220,5 +256,46 @@ mod tests {
         assert_eq!(l.admit(), Admission::Full);
         assert_eq!(l.release(), Some(7));
         assert_eq!(l.admit(), Admission::Inactive);
+    }
+
+    /// While frozen nothing gets a slot, not even one that an item gives back; a thaw starts what
+    /// waits, in order.
+    #[test]
+    fn nothing_starts_while_frozen() {
+        let mut l = Limiter::new(UNLIMITED, UNLIMITED);
+        assert_eq!(admit(&mut l, 0..2), [0, 1]);
+        l.freeze();
+        l.freeze();
+        assert_eq!(admit(&mut l, 2..4), []);
+        assert!(!l.admit_promised());
+        l.wait(4);
+        assert_eq!((l.release(), l.activate_one()), (None, None));
+        l.thaw();
+        assert!(l.is_frozen());
+        assert_eq!(
+            (l.release(), l.activate_one(), l.nr_active()),
+            (None, None, 0)
+        );
+        l.thaw();
+        let started: Vec<_> = std::iter::from_fn(|| l.activate_one()).collect();
+        assert_eq!(started, [2, 3, 4]);
+        assert_eq!(admit(&mut l, 5..6), [5]);
+    }
+
+    /// A bound on items in flight counts those that wait for the thaw; a change of the limit while
+    /// frozen starts nothing.
+    #[test]
+    fn frozen_items_count_for_the_bound() {
+        let mut l = Limiter::new(UNLIMITED, 2);
+        l.freeze();
+        assert_eq!(admit(&mut l, 0..2), []);
+        assert_eq!((l.admit(), l.reserve()), (Admission::Full, Admission::Full));
+        let mut limited = Limiter::new(1, UNLIMITED);
+        limited.freeze();
+        admit(&mut limited, 0..3);
+        limited.set_max_active(2);
+        assert_eq!(limited.activate_one(), None);
+        limited.lift();
+        assert_eq!(limited.activate_one(), Some(0));
     }
 }

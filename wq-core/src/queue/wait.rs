@@ -39,6 +39,8 @@ enum Kind {
     TimedOut(String),
     /// The process is a forked child.
     Forked,
+    /// What was frozen is not any more.
+    Thawed,
 }
 
 impl WaitError {
@@ -55,6 +57,17 @@ impl WaitError {
     /// What is waited for is in the process that this one was forked from.
     pub(crate) fn forked() -> WaitError {
         WaitError(Kind::Forked)
+    }
+
+    /// The freeze is over before all that was active had ended.
+    pub(crate) fn thawed() -> WaitError {
+        WaitError(Kind::Thawed)
+    }
+
+    /// Whether a [`Freeze`](crate::Freeze) found that what was frozen was thawed meanwhile, or that
+    /// its System shuts down.
+    pub fn is_thawed(&self) -> bool {
+        self.0 == Kind::Thawed
     }
 
     /// Whether the caller would have waited for itself: from inside an item for that item, or
@@ -86,6 +99,10 @@ impl fmt::Display for WaitError {
             ),
             Kind::TimedOut(what) => write!(f, "the time was over: {what}"),
             Kind::Forked => f.write_str(FORKED),
+            Kind::Thawed => f.write_str(
+                "what was frozen was thawed, or its System shuts down, before all that was active \
+                 had ended",
+            ),
         }
     }
 }
@@ -140,11 +157,14 @@ impl Wait {
     /// What is stuck, in words.
     fn stuck(&self) -> String {
         let stats = self.queue.queue.get().stats();
+        let queue = self.queue.queue.get();
+        let frozen = queue.freezable && queue.limiter(0).is_frozen();
         format!(
-            "queue \"{}\" still has {} items in flight ({} wait for a slot)",
-            self.queue.queue.get().name,
+            "queue \"{}\" still has {} items in flight ({} wait for a slot{})",
+            queue.name,
             stats.in_flight,
-            stats.waiting
+            stats.waiting,
+            if frozen { "; it is frozen" } else { "" }
         )
     }
 }

@@ -1,5 +1,6 @@
 //! The timelines of the kernel's documentation, and the engine's promises under random load.
 
+mod flags;
 mod ledger;
 mod promises;
 mod random;

@@ -25,6 +25,7 @@ use crate::timer::Timers;
 use crate::topology::Topology;
 use crate::{CpuSet, os, service};
 
+use super::freeze::Freezer;
 use super::hooks::{Hooks, ThreadHooks};
 use super::limits::Limits;
 use super::pools::MAX_POOLS_PER_CPU;
@@ -362,6 +363,7 @@ impl SystemBuilder {
             reaps: Mutex::new(Vec::new()),
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
+            freezer: Freezer::default(),
             timers: Timers::new(),
             hogs: Hogs::new(self.hogs),
             reports: Mutex::new(Vec::new()),

@@ -13,6 +13,7 @@ use crate::CpuSet;
 use crate::block;
 use crate::current::Current;
 use crate::queue::builder::BuildError;
+use crate::queue::freeze::Freeze;
 use crate::queue::handle::{Queue, spawn_ref};
 use crate::sense::report::{Ability, SensorReport};
 use crate::stats::{PoolStats, SystemStats};
@@ -20,6 +21,7 @@ use crate::task::join::JoinHandle;
 use crate::topology::Topology;
 
 use super::builder::SystemBuilder;
+use super::freeze::Scope;
 use super::shutdown::ShutdownReport;
 use super::{OwnQueues, SystemInner};
 
@@ -319,6 +321,85 @@ impl System {
     /// ```
     pub fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.inner.shutdown(grace)
+    }
+
+    /// Freezes every queue that was built `freezable`: nothing of theirs starts until
+    /// [`System::thaw`]. What is active (running or suspended) goes on to its end, which the
+    /// returned value waits for. What is accepted meanwhile waits in order, and flushes and drains
+    /// of these queues wait with it. Freezes nest. A queue that is built while the System is frozen
+    /// is frozen from the start.
+    ///
+    /// A shutdown does not thaw: what still waits when its grace is over is dropped.
+    ///
+    /// # Panics
+    /// If it was frozen more than four thousand million times without a thaw.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let system = wq_core::System::builder().build()?;
+    /// let queue = wq_core::Workqueue::ordered("log").freezable().system(&system).build()?;
+    /// system.freeze().wait_timeout(Duration::from_secs(10))?;
+    /// let line = queue.spawn(async { "written after the snapshot" });
+    /// assert!(queue.flush().wait_timeout(Duration::from_millis(1)).is_err());
+    /// assert_eq!(system.thaw(), Some(true));
+    /// line.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "freeze_workqueues_begin")]
+    pub fn freeze(&self) -> Freeze {
+        Freeze::begin(&self.inner, None)
+    }
+
+    /// Undoes one [`System::freeze`]: `Some(true)` if that was the last one, `None` if there was
+    /// none. What waits starts at once, in order.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.thaw(), None);
+    /// drop((system.freeze(), system.freeze()));
+    /// assert_eq!((system.thaw(), system.thaw()), (Some(false), Some(true)));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "thaw_workqueues")]
+    pub fn thaw(&self) -> Option<bool> {
+        if self.inner.is_forked() {
+            return None;
+        }
+        self.inner.thaw(Scope::System)
+    }
+
+    /// Whether the System is frozen. May be stale when it returns.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// drop(system.freeze()); // the wait is abandoned, the freeze is not
+    /// assert!(system.is_freezing());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn is_freezing(&self) -> bool {
+        !self.inner.is_forked() && self.inner.is_freezing()
+    }
+
+    /// How many items of freezable queues are active: running, suspended, or about to run. Once
+    /// frozen they only get fewer.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// system.freeze().wait()?;
+    /// assert_eq!(system.active_freezable(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "freeze_workqueues_busy")]
+    pub fn active_freezable(&self) -> usize {
+        if self.inner.is_forked() {
+            return 0;
+        }
+        self.inner.active_freezable(Scope::System)
     }
 
     /// What the System has done so far.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::queue::flush::WaitFor;
-use crate::queue::{CLOSED, EndKind, Ended, QueueRef};
+use crate::queue::{CLOSED, EndKind, Ended, QueueInner, QueueRef};
 use crate::timer::Fire;
 use crate::worker::Worker;
-use crate::{block, os, registry, route, task};
+use crate::{block, os, registry, task};
 
 use super::{CLOSING, DROPPING, STOPPED, SystemInner, pins};
 
@@ -167,20 +167,7 @@ impl SystemInner {
     /// thread is inside them.
     fn drop_what_is_left(&self) {
         self.raise_phase(DROPPING);
-        for queue in &self.all_queues().0 {
-            let q = queue.get();
-            for limiter in q.limiters() {
-                // Waiting items bypass the limit: they are only dropped.
-                let waiting = {
-                    let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
-                    limiter.set_max_active(usize::MAX);
-                    std::iter::from_fn(|| limiter.activate_one()).collect::<Vec<Entry>>()
-                };
-                waiting
-                    .into_iter()
-                    .for_each(|entry| route::start(q, None, entry));
-            }
-        }
+        self.lift_all();
         self.drop_burners();
         registry::wake_all(self.id);
         for queue in &self.all_queues().0 {
@@ -228,7 +215,7 @@ impl SystemInner {
     }
 
     /// The queues that exist now, kept until the answer is dropped.
-    fn all_queues(&self) -> PinnedQueues {
+    pub(super) fn all_queues(&self) -> PinnedQueues {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         PinnedQueues(
             queues
@@ -290,7 +277,14 @@ impl SystemInner {
 }
 
 /// Queues that stay while this lives.
-struct PinnedQueues(Vec<QueueRef>);
+pub(super) struct PinnedQueues(Vec<QueueRef>);
+
+impl PinnedQueues {
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &QueueInner> {
+        self.0.iter().map(QueueRef::get)
+    }
+}
 
 impl Drop for PinnedQueues {
     fn drop(&mut self) {

@@ -12,7 +12,11 @@ pub(super) fn on_one_cpu(body: impl Fn(&Sim)) {
 }
 
 /// Runs 5, sleeps 10, and runs so much more, as a closure that blocks its thread.
-fn closure(trace: &Trace, name: &'static str, last: u64) -> impl FnOnce() + Send + 'static {
+pub(super) fn closure(
+    trace: &Trace,
+    name: &'static str,
+    last: u64,
+) -> impl FnOnce() + Send + 'static {
     let trace = trace.clone();
     move || {
         trace.mark(name, 'r');
@@ -28,7 +32,7 @@ fn closure(trace: &Trace, name: &'static str, last: u64) -> impl FnOnce() + Send
 }
 
 /// The same as a future that suspends.
-async fn future(trace: Trace, name: &'static str, last: u64) {
+pub(super) async fn future(trace: Trace, name: &'static str, last: u64) {
     trace.mark(name, 'r');
     burn(ms(5));
     trace.mark(name, 's');
