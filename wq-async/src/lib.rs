@@ -73,6 +73,12 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+#[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
+pub mod io;
+#[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
+pub mod net;
+#[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
+mod reactor;
 mod spawn;
 #[cfg(feature = "time")]
 pub mod time;

@@ -51,6 +51,10 @@ pub(crate) struct Current {
     pub(crate) siblings: Siblings,
     /// Blocking sections that the item is inside.
     pub(crate) blocking_depth: Cell<u32>,
+    /// It heard something from the outside world that it has not delivered yet.
+    pub(crate) has_news: Cell<bool>,
+    /// What it delivered last was all for others, who are to hear of the next themselves.
+    pub(crate) leaves_news: Cell<bool>,
 }
 
 /// Why it is known what a poll cost.
@@ -87,6 +91,8 @@ impl Current {
             items: Cell::new(0),
             siblings: Siblings::new(),
             blocking_depth: Cell::new(0),
+            has_news: Cell::new(false),
+            leaves_news: Cell::new(false),
         }
     }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::current::Current;
 use crate::home::Home;
+pub use crate::outside::{Poller, set_poller};
+pub use crate::proto::vigil::{Vigil, VigilView};
 use crate::queue::handle::{Queue, spawn_ref};
 use crate::sense::Sensor;
 use crate::system::System;
@@ -153,6 +155,12 @@ pub fn while_at<R>(work: &crate::DelayedWork, f: impl FnOnce() -> R) -> R {
 /// For tests: as `SystemStats::handovers_marked`, without the locks that [`System::stats`] takes.
 pub fn handovers_marked(system: &System) -> u64 {
     system.inner.stats.by_mark.get()
+}
+
+/// For a thread that serves the runtime and nothing of the user's: blocks all signals, and asks for
+/// exact delays and for short turns that come soon.
+pub fn be_service_thread() {
+    crate::service::be_service_thread();
 }
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.

@@ -70,6 +70,8 @@ mod list;
 #[cfg(not(loom))]
 mod os;
 #[cfg(not(loom))]
+mod outside;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod pool;

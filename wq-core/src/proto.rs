@@ -16,6 +16,7 @@ pub(crate) mod park;
 pub(crate) mod pin;
 pub(crate) mod spares;
 pub(crate) mod state;
+pub(crate) mod vigil;
 
 #[cfg(all(test, loom))]
 mod tests;

@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::hook::{self, Point};
 use crate::lane::{Advance, Holder, Lane};
 use crate::os;
+use crate::outside::{self, Poller};
 use crate::policy;
 use crate::pool::Pool;
 use crate::proto::assign::Offer;
@@ -175,7 +176,12 @@ fn nap(current: &Current, limit: Option<Duration>) {
     let worker = &current.worker;
     worker.fall_asleep();
     worker.parker.park(limit);
-    if worker.wake_up() {
+    get_up(current);
+}
+
+/// The first act of whoever wakes up.
+fn get_up(current: &Current) {
+    if current.worker.wake_up() {
         // A refusal leaves it on the lane's CPU, which is right for it.
         let _ = os::set_affinity(0, &current.pool.mask.load());
     }
@@ -310,7 +316,11 @@ fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
         return move_out(current, lane, holder);
     }
     let other = current.pool.unused_lane(slot);
-    let given = lane.sample(holder, os::monotonic_ns(), other.is_some());
+    let now_ns = os::monotonic_ns();
+    if let Some(poller) = outside::poller() {
+        poller.glance(now_ns);
+    }
+    let given = lane.sample(holder, now_ns, other.is_some());
     let Some(other) = other else {
         return;
     };
@@ -352,14 +362,26 @@ fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
         return false;
     }
     hook::at(Point::TakeUp);
-    if kept == Sleep::Woken && !lane.owner.take_up(holder.token) {
-        // Somebody who was awake has the lane, which the next section finds out.
-        return true;
+    // If not, somebody who was awake has the lane, which the next section finds out.
+    if kept != Sleep::Woken || lane.owner.take_up(holder.token) {
+        current.pool.note_used(slot);
+        // Idleness is no item's cost.
+        lane.section(holder, |queue| queue.forget_gap());
     }
-    current.pool.note_used(slot);
-    // Idleness is no item's cost.
-    lane.section(holder, |queue| queue.forget_gap());
+    if current.has_news.replace(false) {
+        deliver(current, lane);
+    }
     true
+}
+
+/// Wakes the tasks that this worker heard something for, which brings them to its lane. If none
+/// came, they are others' business, and so is the next wait for the outside world: whoever was
+/// woken hears of the next event first.
+fn deliver(current: &Current, lane: &Lane) {
+    if let Some(poller) = outside::poller() {
+        poller.deliver();
+    }
+    current.leaves_news.set(!lane.has_work());
 }
 
 /// How a sleep with a lane in hand ended.
@@ -397,9 +419,35 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
             }
             return Sleep::GivenUp;
         }
-        nap(current, surplus.then_some(current.system.keep_alive));
+        let limit = surplus.then_some(current.system.keep_alive);
+        match outside::poller().filter(|poller| may_wait(current, *poller)) {
+            Some(poller) => listen(current, poller, limit),
+            None => nap(current, limit),
+        }
+        if current.has_news.get() && lane.owner.cancel_park(token) {
+            return Sleep::Over;
+        }
         if !lane.owner.still_parked(token) {
             return Sleep::Woken;
         }
     }
+}
+
+/// Whether this worker is to wait for the outside world while it sleeps, and has the right to.
+/// Those of a raised or lowered priority hear too often, or too late, of what concerns others.
+fn may_wait(current: &Current, poller: &dyn Poller) -> bool {
+    current.pool.attrs.nice == 0 && !current.leaves_news.replace(false) && poller.claim()
+}
+
+/// As [`nap`], but waits for the outside world, which it has the right to.
+fn listen(current: &Current, poller: &dyn Poller, limit: Option<Duration>) {
+    let worker = &current.worker;
+    worker.fall_asleep();
+    let waited = worker.parker.park_elsewhere(|| {
+        current.has_news.set(poller.wait(limit));
+    });
+    if !waited {
+        poller.abandon();
+    }
+    get_up(current);
 }

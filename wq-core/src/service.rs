@@ -43,7 +43,7 @@ fn spawn(system: &Arc<SystemInner>, name: &str, body: fn(&Arc<SystemInner>)) -> 
 }
 
 /// Signals are the program's business; delays should be exact; a short turn comes soon.
-fn be_service_thread() {
+pub(crate) fn be_service_thread() {
     os::block_all_signals();
     os::set_timer_slack_ns(1);
     // Where the kernel does not know slices, the usual one serves.

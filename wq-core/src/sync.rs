@@ -45,3 +45,38 @@ pub(crate) fn futex_wake(word: &atomic::AtomicU32) {
     #[cfg(loom)]
     let _ = word;
 }
+
+/// Ends the wait of the one thread that waits for the outside world; if none does, that of the
+/// next one.
+pub(crate) fn interrupt() {
+    #[cfg(not(loom))]
+    crate::outside::interrupt();
+    #[cfg(loom)]
+    modelled::interrupt();
+}
+
+/// The outside world of a model: nothing happens there but the interrupt.
+#[cfg(loom)]
+pub(crate) mod modelled {
+    use loom::lazy_static;
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
+    lazy_static! {
+        /// Somebody wrote to the descriptor.
+        static ref INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    }
+
+    /// See [`super::interrupt`].
+    pub(super) fn interrupt() {
+        // Relaxed: the kernel's word, which orders nothing for the caller.
+        INTERRUPTED.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until somebody interrupts. A lost interrupt shows as an endless loop.
+    pub(crate) fn wait() {
+        // Relaxed: as above. A model waits once, so nobody has to forget the interrupt.
+        while !INTERRUPTED.load(Ordering::Relaxed) {
+            loom::thread::yield_now();
+        }
+    }
+}

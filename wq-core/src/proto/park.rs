@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{futex_wait, futex_wake};
+use crate::sync::{futex_wait, futex_wake, interrupt};
 
 /// Nothing happened.
 const EMPTY: u32 = 0;
@@ -15,6 +15,8 @@ const EMPTY: u32 = 0;
 const PARKED: u32 = 1;
 /// A wake-up is kept.
 const TOKEN: u32 = 2;
+/// The owner waits, or is about to, in a place of its own that somebody must be told of.
+const ELSEWHERE: u32 = 3;
 
 /// The token of one thread.
 #[derive(Debug)]
@@ -46,6 +48,21 @@ impl Parker {
         }
     }
 
+    /// As [`Parker::park`], but waits by `wait`, which [`sync::interrupt`](crate::sync::interrupt)
+    /// ends, and returns when that does. False: a token was there, and nothing was waited for.
+    pub(crate) fn park_elsewhere(&self, wait: impl FnOnce()) -> bool {
+        // Relaxed: as in `park`.
+        let announced =
+            self.0
+                .compare_exchange(EMPTY, ELSEWHERE, Ordering::Relaxed, Ordering::Relaxed);
+        if announced.is_ok() {
+            wait();
+        }
+        // Acquire: pairs with the Release in `unpark`, as in `park`.
+        self.0.swap(EMPTY, Ordering::Acquire);
+        announced.is_ok()
+    }
+
     /// Whether a token waits; a hint for who looks before it sleeps.
     pub(crate) fn has_token(&self) -> bool {
         // Relaxed: `park` takes the token and synchronises.
@@ -54,9 +71,11 @@ impl Parker {
 
     /// Leaves a token and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
-        // Release: pairs with the Acquire in `park`.
-        if self.0.swap(TOKEN, Ordering::Release) == PARKED {
-            futex_wake(&self.0);
+        // Release: pairs with the Acquire in `park` and `park_elsewhere`.
+        match self.0.swap(TOKEN, Ordering::Release) {
+            PARKED => futex_wake(&self.0),
+            ELSEWHERE => interrupt(),
+            _ => {}
         }
     }
 }

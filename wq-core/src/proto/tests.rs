@@ -22,6 +22,7 @@ mod pin;
 mod sleep;
 mod spares;
 mod state;
+mod vigil;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

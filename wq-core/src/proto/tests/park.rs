@@ -4,6 +4,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Guarded, race};
 use crate::proto::park::Parker;
+use crate::sync::modelled;
 
 /// A sleeper and what its wakers did.
 struct Sleeper {
@@ -65,6 +66,26 @@ fn loom_two_wakers_are_both_heard() {
             },
             Sleeper::count_and_wake,
             Sleeper::count_and_wake,
+        ],
+        |_, _| (),
+    );
+}
+
+/// Goal: a wake-up ends a wait elsewhere, too, and shows what its waker did. Method: as above; the
+/// sleeper waits for the model's outside world, where nothing happens but the interrupt.
+#[test]
+fn loom_a_wait_elsewhere_ends() {
+    race::<Sleeper, (), _>(
+        Sleeper::new,
+        [
+            |sleeper| {
+                sleeper.parker.park_elsewhere(modelled::wait);
+                assert_eq!(sleeper.written.read(|n| *n), 1);
+            },
+            |sleeper| {
+                sleeper.written.write(|n| *n += 1);
+                sleeper.parker.unpark();
+            },
         ],
         |_, _| (),
     );

@@ -1,0 +1,201 @@
+//! The two halves of a stream.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// A stream whose direction for writing can be closed.
+#[expect(unnameable_types, reason = "streams of this crate alone are split")]
+pub trait Close {
+    /// The peer reads the end.
+    #[doc(hidden)]
+    fn close_writing(&self);
+}
+
+/// The half of a borrowed stream that reads; derefs to the stream.
+#[derive(Debug)]
+pub struct ReadHalf<'a, S>(&'a S);
+
+/// The half of a borrowed stream that writes; derefs to the stream.
+#[derive(Debug)]
+pub struct WriteHalf<'a, S>(&'a S);
+
+/// The half of a stream that reads, with a life of its own; derefs to the stream.
+#[derive(Debug)]
+pub struct OwnedReadHalf<S>(Arc<S>);
+
+/// The half of a stream that writes, with a life of its own; derefs to the stream.
+///
+/// Its drop closes the direction for writing.
+#[derive(Debug)]
+pub struct OwnedWriteHalf<S: Close> {
+    stream: Arc<S>,
+    /// The drop is to leave the stream as it is.
+    forgets: bool,
+}
+
+/// Makes both owned halves.
+pub(super) fn owned<S: Close>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+    let stream = Arc::new(stream);
+    let writing = OwnedWriteHalf {
+        stream: Arc::clone(&stream),
+        forgets: false,
+    };
+    (OwnedReadHalf(stream), writing)
+}
+
+impl<'a, S> ReadHalf<'a, S> {
+    /// The half of this stream.
+    pub(super) fn new(stream: &'a S) -> Self {
+        ReadHalf(stream)
+    }
+}
+
+impl<'a, S> WriteHalf<'a, S> {
+    /// The half of this stream.
+    pub(super) fn new(stream: &'a S) -> Self {
+        WriteHalf(stream)
+    }
+}
+
+impl<S: Close> OwnedReadHalf<S> {
+    /// Puts the stream together again.
+    ///
+    /// # Errors
+    /// Gives both back if they are not of the same stream.
+    pub fn reunite(self, writing: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
+        if !Arc::ptr_eq(&self.0, &writing.stream) {
+            return Err(ReuniteError(self, writing));
+        }
+        writing.forget();
+        let Some(stream) = Arc::into_inner(self.0) else {
+            unreachable!("there are two halves, and both are here");
+        };
+        Ok(stream)
+    }
+}
+
+impl<S: Close> OwnedWriteHalf<S> {
+    /// Drops the half and leaves the direction for writing open, until the other half is dropped.
+    pub fn forget(mut self) {
+        self.forgets = true;
+    }
+}
+
+impl<S: Close> Drop for OwnedWriteHalf<S> {
+    fn drop(&mut self) {
+        if !self.forgets {
+            self.stream.close_writing();
+        }
+    }
+}
+
+/// Two halves are not of the same stream; here they are.
+pub struct ReuniteError<S: Close>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
+
+impl<S: Close> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReuniteError").finish_non_exhaustive()
+    }
+}
+
+impl<S: Close> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the two halves are not of the same stream; the error holds both")
+    }
+}
+
+impl<S: Close> Error for ReuniteError<S> {}
+
+/// Passes reading on to the stream.
+macro_rules! reads {
+    ($name:ty, $self:ident => $stream:expr, $($generics:tt)*) => {
+        impl<$($generics)*> Deref for $name {
+            type Target = S;
+
+            fn deref(&self) -> &S {
+                let $self = self;
+                $stream
+            }
+        }
+
+        impl<$($generics)*> AsyncRead for $name
+        where
+            for<'s> &'s S: AsyncRead,
+        {
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &**self).poll_read(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &**self).poll_read_vectored(cx, bufs)
+            }
+        }
+    };
+}
+
+/// Passes writing on to the stream.
+macro_rules! writes {
+    ($name:ty, $self:ident => $stream:expr, $($generics:tt)*) => {
+        impl<$($generics)*> Deref for $name {
+            type Target = S;
+
+            fn deref(&self) -> &S {
+                let $self = self;
+                $stream
+            }
+        }
+
+        impl<$($generics)*> AsyncWrite for $name
+        where
+            for<'s> &'s S: AsyncWrite,
+        {
+            #[inline]
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &**self).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &**self).poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &**self).poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &**self).poll_close(cx)
+            }
+        }
+    };
+}
+
+reads!(ReadHalf<'_, S>, half => half.0, S);
+reads!(OwnedReadHalf<S>, half => &half.0, S);
+writes!(WriteHalf<'_, S>, half => half.0, S);
+writes!(OwnedWriteHalf<S>, half => &half.stream, S: Close);

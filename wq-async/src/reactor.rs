@@ -1,0 +1,318 @@
+//! The reactor: tells tasks when their descriptors are ready.
+//!
+//! There is one for the process, made when the first descriptor is registered. An idle worker waits
+//! in it in place of sleeping (`wq_core::driver::Poller`), and runs what it hears of itself; a busy
+//! one looks now and then between items. One thread stands in when no worker does either, because
+//! all of them are inside long items ([`stand_in`]).
+//!
+//! Registered once, edge-triggered: a task that finds data without having waited costs no system
+//! call but its own. What is not for this module: what to do with a descriptor (`net`, `io`).
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod readiness;
+pub(crate) mod slot;
+mod stand_in;
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use wq_core::driver::{Poller, Vigil, set_poller};
+
+use self::readiness::{Bits, READ_CLOSED, READABLE, WRITABLE, WRITE_CLOSED};
+use self::slot::{Slot, Slots};
+
+/// Events taken at a time; what is left is taken next.
+const EVENTS: usize = 256;
+/// The number of the descriptor that ends a wait; no place has it.
+const INTERRUPT: u64 = u64::MAX;
+/// A busy worker looks around when nobody has for so long, ns: about as long as ten short items.
+const GLANCE_EVERY_NS: u64 = 50_000;
+
+/// The reactor.
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    epoll: Epoll,
+    interrupt: EventFd,
+    slots: Slots,
+    /// Who waits.
+    vigil: Vigil,
+    /// The thread that stands in.
+    stand_in: OnceLock<Thread>,
+    /// Registered descriptors.
+    registered: AtomicUsize,
+    /// When a busy worker looked last, ns.
+    glanced_ns: AtomicU64,
+    /// The process that made it: a child of that one shares the descriptors, and has no workers.
+    process: u32,
+}
+
+thread_local! {
+    /// What this thread found and has not delivered yet.
+    static FOUND: RefCell<Found> = const { RefCell::new(Found::new()) };
+}
+
+/// Events, and how many of them are valid: the room is made once.
+#[derive(Debug)]
+struct Found {
+    room: Vec<EpollEvent>,
+    len: usize,
+}
+
+impl Found {
+    /// None, and no room.
+    const fn new() -> Found {
+        Found {
+            room: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl Reactor {
+    /// The process's reactor.
+    ///
+    /// # Errors
+    /// If the machine refuses descriptors or a thread for it, and in a forked child.
+    pub(crate) fn get() -> io::Result<&'static Reactor> {
+        static REACTOR: OnceLock<Reactor> = OnceLock::new();
+        static MAKING: Mutex<()> = Mutex::new(());
+        if let Some(reactor) = REACTOR.get() {
+            return reactor.here();
+        }
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        if REACTOR.get().is_none() {
+            let reactor = Reactor::new()?;
+            let reactor = REACTOR.get_or_init(|| reactor);
+            // A refused thread is tried again by the next caller.
+            set_poller(reactor);
+        }
+        let Some(reactor) = REACTOR.get() else {
+            unreachable!("it was made under the lock");
+        };
+        if reactor.stand_in.get().is_none() {
+            let stand_in = stand_in::start(reactor)?;
+            // Under the lock, so it is the first.
+            let _ = reactor.stand_in.set(stand_in);
+        }
+        reactor.here()
+    }
+
+    /// A reactor that nobody knows yet.
+    fn new() -> io::Result<Reactor> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let interrupt = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        // Edge-triggered: each write is an event, and nobody has to read.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(&interrupt, EpollEvent::new(flags, INTERRUPT))?;
+        Ok(Reactor {
+            epoll,
+            interrupt,
+            slots: Slots::new(),
+            vigil: Vigil::new(),
+            stand_in: OnceLock::new(),
+            registered: AtomicUsize::new(0),
+            glanced_ns: AtomicU64::new(0),
+            process: std::process::id(),
+        })
+    }
+
+    /// This, unless it is the parent's.
+    fn here(&self) -> io::Result<&Reactor> {
+        if self.process == std::process::id() {
+            Ok(self)
+        } else {
+            Err(io::Error::other(
+                "the process was forked after it had used sockets; a child has no workers: \
+                 exec first, or make sockets in the child only",
+            ))
+        }
+    }
+
+    /// Registers a descriptor, of which this much is known already.
+    pub(crate) fn register(&'static self, fd: impl AsFd, known: Bits) -> io::Result<Registration> {
+        let (index, slot) = self.slots.take().ok_or(Errno::EMFILE)?;
+        let generation = slot.renew(known);
+        let flags = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
+        let name = u64::from(generation) << 32 | u64::from(index);
+        if let Err(error) = self.epoll.add(fd, EpollEvent::new(flags, name)) {
+            self.slots.put_back(index);
+            return Err(error.into());
+        }
+        // Relaxed: a hint for `glance`, and a count for tests.
+        self.registered.fetch_add(1, Ordering::Relaxed);
+        Ok(Registration {
+            reactor: self,
+            slot,
+            index,
+        })
+    }
+
+    /// Takes what there is, within the limit; the caller has the vigil. True: there is something to
+    /// deliver.
+    fn take_events(&self, limit: Option<Duration>) -> bool {
+        let timeout = limit.map_or(EpollTimeout::NONE, |limit| {
+            EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX)
+        });
+        FOUND.with_borrow_mut(|found| {
+            found.room.resize(EVENTS, EpollEvent::empty());
+            // An error is a signal that came in between.
+            found.len = self.epoll.wait(&mut found.room, timeout).unwrap_or(0);
+            let is_interrupt = |event: &EpollEvent| event.data() == INTERRUPT;
+            !found.room[..found.len].iter().all(is_interrupt)
+        })
+    }
+
+    /// The vigil is over.
+    fn leave(&self) {
+        if self.vigil.release() {
+            if let Some(stand_in) = self.stand_in.get() {
+                stand_in.unpark();
+            }
+        }
+    }
+
+    /// Descriptors registered now.
+    #[cfg(test)]
+    pub(crate) fn registered(&self) -> usize {
+        // Relaxed: a count for tests.
+        self.registered.load(Ordering::Relaxed)
+    }
+}
+
+impl Poller for Reactor {
+    fn claim(&self) -> bool {
+        self.vigil.claim()
+    }
+
+    fn abandon(&self) {
+        self.leave();
+    }
+
+    fn wait(&self, limit: Option<Duration>) -> bool {
+        let found = self.take_events(limit);
+        self.leave();
+        found
+    }
+
+    fn interrupt(&self) {
+        // It fails only at 2^64 - 1 writes.
+        let _ = self.interrupt.write(1);
+    }
+
+    fn deliver(&self) {
+        let mut found = FOUND.replace(Found::new());
+        for event in &found.room[..found.len] {
+            let (generation, index) = ((event.data() >> 32) as u32, event.data() as u32);
+            if let Some(slot) = self.slots.get(index) {
+                let bits = bits_of(event.events());
+                // A waker that panics is its maker's business, and not that of the next one.
+                let _ = catch_unwind(AssertUnwindSafe(|| slot.deliver(generation, bits)));
+            }
+        }
+        // Kept for its room.
+        found.len = 0;
+        FOUND.set(found);
+    }
+
+    fn glance(&self, now_ns: u64) {
+        // Relaxed, here and below: hints.
+        let glanced_ns = self.glanced_ns.load(Ordering::Relaxed);
+        let is_due = now_ns.wrapping_sub(glanced_ns) >= GLANCE_EVERY_NS
+            && self.registered.load(Ordering::Relaxed) > 0;
+        if is_due && self.vigil.claim() {
+            self.glanced_ns.store(now_ns, Ordering::Relaxed);
+            if self.wait(Some(Duration::ZERO)) {
+                self.deliver();
+            }
+        }
+    }
+}
+
+/// What an event says.
+fn bits_of(flags: EpollFlags) -> Bits {
+    let mut bits = 0;
+    if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI) {
+        bits |= READABLE;
+    }
+    if flags.contains(EpollFlags::EPOLLOUT) {
+        bits |= WRITABLE;
+    }
+    if flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP) {
+        bits |= READ_CLOSED;
+    }
+    if flags.contains(EpollFlags::EPOLLHUP) {
+        bits |= WRITE_CLOSED;
+    }
+    if flags.contains(EpollFlags::EPOLLERR) {
+        // The next attempt, either way, gets the error. It may be over then, as a datagram's is.
+        bits |= READABLE | WRITABLE;
+    }
+    bits
+}
+
+/// A registered descriptor. Its drop, which comes before the descriptor is closed, ends that.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    reactor: &'static Reactor,
+    slot: &'static Slot,
+    index: u32,
+}
+
+impl Registration {
+    /// Its place.
+    #[inline]
+    pub(crate) fn slot(&self) -> &'static Slot {
+        self.slot
+    }
+
+    /// Ends the registration of `fd`, which must be the one that was registered.
+    pub(crate) fn end(&self, fd: impl AsFd) {
+        // It fails if the descriptor is not there any more, which is as good.
+        let _ = self.reactor.epoll.delete(fd);
+        self.slot.renew(0);
+        self.reactor.slots.put_back(self.index);
+        // Relaxed: see `register`.
+        self.reactor.registered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::io::Async;
+
+    /// Goal: a registration ends with its descriptor, given back or dropped, and a descriptor that
+    /// cannot be registered takes no place. Method: counts; no other unit test registers any.
+    #[test]
+    fn registrations_end() {
+        let reactor = Reactor::get().expect("a reactor");
+        let (one, other) = UnixStream::pair().expect("two streams");
+        let (one, other) = (Async::new(one), Async::new(other));
+        assert_eq!(reactor.registered(), 2);
+        let back = one.expect("registered").into_inner().expect("given back");
+        assert_eq!(reactor.registered(), 1);
+        drop(other);
+        assert_eq!(reactor.registered(), 0);
+        let file = std::fs::File::open("/proc/self/exe").expect("a file");
+        let refused = Async::new(file).expect_err("files on disk are always ready");
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::EPERM));
+        assert_eq!(reactor.registered(), 0);
+        drop(Async::new(back).expect("may be registered again"));
+        assert_eq!(reactor.slots.take().map(|(index, _)| index < 2), Some(true));
+    }
+}

@@ -1,0 +1,74 @@
+//! The thread that waits for the outside world when no worker does.
+//!
+//! Workers that are idle wait themselves, and those that run short items look in between. When all
+//! are inside long items nobody would hear of an event, so this thread looks once a millisecond
+//! whether somebody began to wait since its last look. If not, it waits in their place, and looks
+//! again once it has delivered something. It sleeps without limit while a worker waits all the
+//! time, so an idle program is idle.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use wq_core::driver::{self, Poller};
+
+use super::Reactor;
+
+/// How often it looks: an event waits for twice that, if all workers are busy for the first time.
+const ROUND: Duration = Duration::from_millis(1);
+/// It sleeps after so many rounds in which a worker has waited all the time: a wake-up for each
+/// pause longer than that is no cost.
+const QUIET_ROUNDS: u32 = 64;
+
+/// Starts the thread.
+pub(super) fn start(reactor: &'static Reactor) -> io::Result<Thread> {
+    let thread = thread::Builder::new().name("wq/io".into()).spawn(move || {
+        driver::be_service_thread();
+        run(reactor);
+    })?;
+    Ok(thread.thread().clone())
+}
+
+/// The thread's life, which is the process's.
+fn run(reactor: &Reactor) {
+    let mut claims = reactor.vigil.look().claims;
+    let mut quiet = 0;
+    loop {
+        thread::park_timeout(ROUND);
+        let now = reactor.vigil.look();
+        let same = now.claims == claims;
+        claims = now.claims;
+        quiet = if same && now.is_held { quiet + 1 } else { 0 };
+        if quiet >= QUIET_ROUNDS {
+            quiet = 0;
+            if reactor.vigil.stand_in_sleeps() {
+                thread::park();
+            }
+        } else if same && !now.is_held {
+            wait(reactor);
+            claims = reactor.vigil.look().claims;
+        }
+    }
+}
+
+/// Waits until something has happened, and delivers it; again, until a worker waits or has.
+fn wait(reactor: &Reactor) {
+    let mut claims = reactor.vigil.look().claims;
+    loop {
+        // Not in the reactor itself: a worker that becomes idle is to wait there at once.
+        let mut fds = [PollFd::new(reactor.epoll.0.as_fd(), PollFlags::POLLIN)];
+        // An error is a signal that came in between.
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        if reactor.vigil.look().claims != claims || !reactor.claim() {
+            return;
+        }
+        claims = reactor.vigil.look().claims;
+        if reactor.wait(Some(Duration::ZERO)) {
+            reactor.deliver();
+        }
+    }
+}
