@@ -80,6 +80,7 @@ pub mod net;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 mod reactor;
 mod spawn;
+pub mod system;
 #[cfg(feature = "time")]
 pub mod time;
 #[cfg(feature = "tokio")]

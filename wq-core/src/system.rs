@@ -12,6 +12,7 @@ mod handle;
 mod hogs;
 pub(crate) mod hooks;
 pub(crate) mod limits;
+mod own;
 pub(crate) mod pins;
 pub(crate) mod pools;
 mod report;
@@ -46,6 +47,7 @@ use crate::{CpuSet, os};
 use freeze::Freezer;
 use hooks::ThreadHooks;
 use limits::Limits;
+use own::OwnQueues;
 
 pub use handle::{DefaultSystemError, EnterGuard, System};
 
@@ -102,6 +104,8 @@ pub(crate) struct SystemInner {
     pub(crate) keep_alive: Duration,
     /// Threads of one pool, without hesitation.
     pub(crate) max_workers: u32,
+    /// Queues that would be per CPU for locality alone are unbound.
+    pub(crate) power_efficient: bool,
     /// What the machine grants now.
     pub(crate) limits: Limits,
     /// What each worker thread does first.
@@ -168,17 +172,6 @@ pub(crate) struct SystemInner {
     pub(crate) leavers: Parker,
     /// Somebody has taken the shutdown upon itself.
     pub(crate) shutdown_begun: AtomicBool,
-}
-
-/// Queues that every System has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OwnQueues {
-    /// Unbound, unlimited: where `spawn` goes.
-    pub(crate) default: QueueRef,
-    /// Per CPU.
-    pub(crate) percpu: QueueRef,
-    /// Per CPU, high priority.
-    pub(crate) highpri: QueueRef,
 }
 
 /// A System, without a count. Its bearer (a queue) does not outlive it.

@@ -245,29 +245,50 @@ fn register(system: &Arc<SystemInner>, parts: QueueParts) -> QueueRef {
     queue
 }
 
-/// Makes one of the System's own queues: unbound, or per CPU (`Some(highpri)`).
-pub(crate) fn make_own(
-    system: &Arc<SystemInner>,
-    name: &str,
-    percpu: Option<bool>,
-) -> Result<QueueRef, BuildError> {
-    let pools = match percpu {
-        Some(highpri) => system.percpu_pools(highpri)?,
-        None => Box::from([system.unbound_pool(0, all_cpus(system))?]),
+/// One of the System's own queues.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Which pools serve it.
+    pub(crate) service: Service,
+    /// It takes part in freezes.
+    pub(crate) freezable: bool,
+}
+
+/// Which pools serve a queue with no attributes of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Service {
+    /// The normal unbound one.
+    Unbound,
+    /// The per-CPU ones.
+    Percpu {
+        /// Those of high priority.
+        highpri: bool,
+    },
+}
+
+/// Makes one of the System's own queues.
+pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, BuildError> {
+    let pools = match own.service {
+        Service::Percpu { highpri } => system.percpu_pools(highpri)?,
+        Service::Unbound => Box::from([system.unbound_pool(0, all_cpus(system))?]),
     };
-    let (max_active, max_pending) = (None, None);
-    let (name, ordered) = (name.to_owned(), false);
-    let system_ref = SystemRef::new(system);
     let parts = QueueParts {
-        name,
-        system: system_ref,
+        name: own.name.to_owned(),
+        system: SystemRef::new(system),
         pools,
-        max_active,
-        max_pending,
-        ordered,
-        freezable: false,
+        max_active: None,
+        max_pending: None,
+        ordered: false,
+        freezable: own.freezable,
     };
-    Ok(register(system, parts))
+    let queue = register(system, parts);
+    if system.is_closing() {
+        // A shutdown that began meanwhile may not have seen the queue.
+        queue.get().set_flags(CLOSED);
+    }
+    Ok(queue)
 }
 
 /// All CPUs in use.
@@ -297,6 +318,7 @@ macro_rules! common_setters {
         /// Its items need a slot each, as on a queue with a limit, which costs a short lock at the
         /// start and at the end.
         #[doc(alias = "WQ_FREEZABLE")]
+        #[doc(alias = "create_freezable_workqueue")]
         pub fn freezable(mut self) -> Self {
             self.common.freezable = true;
             self
@@ -412,6 +434,7 @@ fn check_cpus(complaints: &mut Complaints, list: Option<&str>, system: &SystemIn
 pub struct PercpuBuilder {
     common: Common,
     highpri: bool,
+    power_efficient: bool,
 }
 
 impl PercpuBuilder {
@@ -422,6 +445,7 @@ impl PercpuBuilder {
         PercpuBuilder {
             common: Common::new(name),
             highpri: false,
+            power_efficient: false,
         }
     }
 
@@ -439,6 +463,22 @@ impl PercpuBuilder {
         self
     }
 
+    /// Per CPU for locality alone: on a System that was built with
+    /// [`power_efficient`](crate::SystemBuilder::power_efficient) the queue is unbound, so that its
+    /// items run where somebody is awake. `max_active` then counts for the whole queue.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::percpu("stats").power_efficient().build()?;
+    /// assert!(queue.is_percpu()); // on a System that does not save power
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "WQ_POWER_EFFICIENT")]
+    pub fn power_efficient(mut self) -> PercpuBuilder {
+        self.power_efficient = true;
+        self
+    }
+
     /// Makes the queue.
     ///
     /// # Errors
@@ -448,7 +488,12 @@ impl PercpuBuilder {
         self.common.check(&mut complaints);
         complaints.into_result()?;
         let system = self.common.system()?;
-        let pools = system.percpu_pools(self.highpri)?;
+        let pools = if self.power_efficient && system.power_efficient {
+            let nice = if self.highpri { HIGHPRI_NICE } else { 0 };
+            Box::from([system.unbound_pool(nice, all_cpus(&system))?])
+        } else {
+            system.percpu_pools(self.highpri)?
+        };
         self.common.finish(system, pools)
     }
 }

@@ -196,7 +196,9 @@ impl Queue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "queue_work_on")]
+    #[doc(alias = "schedule_work_on")]
     #[doc(alias = "work_on_cpu")]
+    #[doc(alias = "schedule_on_each_cpu")]
     pub fn spawn_on<F>(&self, cpu: usize, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -273,6 +275,7 @@ impl Queue {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "queue_work_on")]
+    #[doc(alias = "schedule_work_on")]
     pub fn queue_on(&self, cpu: usize, work: &Work) -> Queued {
         work.inner().queue_at(self, self.0.system.ordinal(cpu))
     }
@@ -295,6 +298,7 @@ impl Queue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "queue_delayed_work")]
+    #[doc(alias = "schedule_delayed_work")]
     pub fn queue_after(&self, work: &DelayedWork, delay: Duration) -> Queued {
         work.inner().queue_after(self, delay)
     }
@@ -328,6 +332,19 @@ impl Queue {
     /// ```
     pub fn name(&self) -> &str {
         &self.inner().name
+    }
+
+    /// Whether an item runs on the CPU where it was queued.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(!wq_core::Workqueue::unbound("jobs").build()?.is_percpu());
+    /// assert!(wq_core::Workqueue::percpu("jobs").build()?.is_percpu());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "per_cpu")]
+    pub fn is_percpu(&self) -> bool {
+        self.inner().is_percpu()
     }
 
     /// Whether it refuses new items.
@@ -483,6 +500,7 @@ impl Workqueue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "alloc_workqueue")]
+    #[doc(alias = "create_workqueue")]
     #[doc(alias = "WQ_PERCPU")]
     pub fn percpu(name: impl Into<String>) -> PercpuBuilder {
         PercpuBuilder::new(name.into())
@@ -502,6 +520,7 @@ impl Workqueue {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "alloc_ordered_workqueue")]
+    #[doc(alias = "create_singlethread_workqueue")]
     pub fn ordered(name: impl Into<String>) -> OrderedBuilder {
         OrderedBuilder::new(name.into())
     }

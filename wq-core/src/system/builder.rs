@@ -62,6 +62,7 @@ pub struct SystemBuilder {
     workers: Option<usize>,
     keep_alive: Duration,
     max_workers: usize,
+    power_efficient: bool,
     sensing: Sensing,
     /// What counts as burning CPU.
     hogs: HogSettings,
@@ -80,6 +81,7 @@ impl SystemBuilder {
             workers: None,
             keep_alive: KEEP_ALIVE,
             max_workers: MAX_POOL_WORKERS as usize,
+            power_efficient: false,
             sensing: Sensing::Auto,
             hogs: HogSettings::default(),
             topology: None,
@@ -169,6 +171,22 @@ impl SystemBuilder {
     #[doc(alias = "max_blocking_threads")]
     pub fn max_workers(mut self, threads: usize) -> SystemBuilder {
         self.max_workers = threads;
+        self
+    }
+
+    /// Prefers saving power to locality: queues that are per CPU for locality alone
+    /// ([`PercpuBuilder::power_efficient`](crate::PercpuBuilder::power_efficient), and the System's
+    /// own power efficient ones) are unbound.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().power_efficient().build()?;
+    /// assert!(!system.power_efficient_queue().is_percpu());
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "workqueue.power_efficient")]
+    pub fn power_efficient(mut self) -> SystemBuilder {
+        self.power_efficient = true;
         self
     }
 
@@ -348,6 +366,7 @@ impl SystemBuilder {
             thread_hooks: ThreadHooks::new(self.thread_hooks),
             keep_alive: self.keep_alive,
             max_workers: self.max_workers as u32,
+            power_efficient: self.power_efficient,
             process: os::generation(),
             home: Home::of_caller(),
             sensors: Sensors::new(

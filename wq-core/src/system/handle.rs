@@ -12,18 +12,17 @@ use std::time::Duration;
 use crate::CpuSet;
 use crate::block;
 use crate::current::Current;
-use crate::queue::builder::BuildError;
 use crate::queue::freeze::Freeze;
-use crate::queue::handle::{Queue, spawn_ref};
+use crate::queue::handle::spawn_ref;
 use crate::sense::report::{Ability, SensorReport};
 use crate::stats::{PoolStats, SystemStats};
 use crate::task::join::JoinHandle;
 use crate::topology::Topology;
 
+use super::SystemInner;
 use super::builder::SystemBuilder;
 use super::freeze::Scope;
 use super::shutdown::ShutdownReport;
-use super::{OwnQueues, SystemInner};
 
 /// One instance of the engine: pools, workers, queues.
 ///
@@ -181,61 +180,6 @@ impl System {
             number,
             _system: PhantomData,
         }
-    }
-
-    /// The unbound queue without limits to which `spawn` goes.
-    ///
-    /// # Examples
-    /// ```
-    /// let system = wq_core::System::builder().build()?;
-    /// assert_eq!(system.default_queue().name(), "events_unbound");
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "system_dfl_wq")]
-    pub fn default_queue(&self) -> Queue {
-        self.own_queue(|own| own.default)
-    }
-
-    /// The System's per-CPU queue.
-    ///
-    /// # Examples
-    /// ```
-    /// let system = wq_core::System::builder().build()?;
-    /// assert_eq!(system.percpu_queue().name(), "events");
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "system_percpu_wq")]
-    pub fn percpu_queue(&self) -> Queue {
-        self.own_queue(|own| own.percpu)
-    }
-
-    /// The System's per-CPU queue of high priority.
-    ///
-    /// # Examples
-    /// ```
-    /// let system = wq_core::System::builder().build()?;
-    /// assert_eq!(system.highpri_queue().name(), "events_highpri");
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "system_highpri_wq")]
-    pub fn highpri_queue(&self) -> Queue {
-        self.own_queue(|own| own.highpri)
-    }
-
-    /// A handle to one of the System's own queues.
-    fn own_queue(&self, which: impl Fn(&OwnQueues) -> crate::queue::QueueRef) -> Queue {
-        Queue::of_system(Arc::clone(&self.inner), which(self.inner.own()))
-    }
-
-    /// Makes the System's own queues.
-    pub(super) fn make_own_queues(&self) -> Result<(), BuildError> {
-        let own = OwnQueues {
-            default: crate::queue::builder::make_own(&self.inner, "events_unbound", None)?,
-            percpu: crate::queue::builder::make_own(&self.inner, "events", Some(false))?,
-            highpri: crate::queue::builder::make_own(&self.inner, "events_highpri", Some(true))?,
-        };
-        let _ = self.inner.own.set(own);
-        Ok(())
     }
 
     /// Polls a future on the calling thread until it is ready; this System is current meanwhile,
