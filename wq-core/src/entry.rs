@@ -6,7 +6,7 @@
 //! queue pointer in it is followed only while the item is in flight.
 
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use async_task::Runnable;
@@ -16,6 +16,7 @@ use crate::proto::abort::AbortWord;
 use crate::proto::counts::Colour;
 use crate::proto::inbox::Node;
 use crate::queue::QueueRef;
+use crate::task::label;
 
 /// The item was polled before: its next entry is a resume, not a start.
 const STARTED: u8 = 1;
@@ -39,6 +40,9 @@ const TURN: u32 = 1 << 29;
 /// In `stretch`: CPU time since it last suspended, as far as known, us.
 const BURNT_US: u32 = (1 << 24) - 1;
 
+/// In `colour`: somebody asked for the task's number, or gave it a name (see `task::label`).
+const LABELLED: u8 = 0x80;
+
 /// What each task carries beside its future: 32 bytes.
 pub(crate) struct Meta {
     /// Link of the list or inbox that the entry stands in. Whoever holds the entry.
@@ -47,7 +51,8 @@ pub(crate) struct Meta {
     pub(crate) queue: QueueRef,
     /// Abort request and registry slot.
     pub(crate) abort: AbortWord,
-    /// Flush colour; set once, when the item is accepted, by the one who holds the entry.
+    /// Flush colour; set once, when the item is accepted, by the one who holds the entry. And the
+    /// bit for a label, set by anybody, but not before that by anybody else.
     colour: AtomicU8,
     /// The bits above. Written by whoever holds the entry.
     flags: AtomicU8,
@@ -99,13 +104,31 @@ impl Meta {
     /// The item's flush colour.
     #[inline]
     pub(crate) fn colour(&self) -> Colour {
-        self.colour.load(Ordering::Relaxed)
+        self.colour.load(Ordering::Relaxed) & !LABELLED
     }
 
     /// Sets the flush colour at acceptance.
     #[inline]
     pub(crate) fn set_colour(&self, colour: Colour) {
-        self.colour.store(colour, Ordering::Relaxed);
+        let labelled = self.colour.load(Ordering::Relaxed) & LABELLED;
+        self.colour.store(labelled | colour, Ordering::Relaxed);
+    }
+
+    /// Notes that the table of labels knows the task. Under that table's lock.
+    pub(crate) fn set_labelled(&self) {
+        self.colour.fetch_or(LABELLED, Ordering::Relaxed);
+    }
+
+    /// Whether the table of labels knows the task.
+    #[inline]
+    pub(crate) fn is_labelled(&self) -> bool {
+        self.colour.load(Ordering::Relaxed) & LABELLED != 0
+    }
+
+    /// Where it is: no other task that exists has the same.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     /// Whether the item was polled before.
@@ -261,6 +284,15 @@ impl Meta {
     #[inline]
     pub(crate) fn lane(&self) -> usize {
         usize::from(self.lane.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Meta {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_labelled() {
+            label::forget(self);
+        }
     }
 }
 

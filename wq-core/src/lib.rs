@@ -26,6 +26,8 @@
 //! - [`Flush`], [`Drain`], [`Destroy`], [`WorkFlush`], [`CancelWait`]: waits. Each is a future, and
 //!   can wait on a thread, with and without a limit. Dropping one abandons it and leaves no trace.
 //! - [`System::freeze`]: stops the queues built `freezable`; [`Freeze`] waits for what runs.
+//! - [`System::dump`]: what runs, what waits, and for how long. [`task`]: numbers, names and
+//!   descriptions for it.
 //! - [`blocking`]: says in advance that code blocks. Never needed.
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
@@ -51,6 +53,8 @@ mod current;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod driver;
+#[cfg(not(loom))]
+mod dump;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
@@ -101,7 +105,7 @@ mod stats;
 #[cfg(not(loom))]
 mod system;
 #[cfg(not(loom))]
-mod task;
+pub mod task;
 #[cfg(not(loom))]
 pub mod thread;
 #[cfg(not(loom))]
@@ -117,6 +121,8 @@ mod worker;
 pub use self::block::{blocking, may_block};
 #[cfg(not(loom))]
 pub use self::cpuset::{CpuListError, CpuSet};
+#[cfg(not(loom))]
+pub use self::dump::{Dump, QueueDump, QueueKind, RunningItem, SuspendedItems, ThreadIs};
 #[cfg(not(loom))]
 pub use self::hogs::table::CpuHog;
 #[cfg(not(loom))]

@@ -27,9 +27,9 @@ mod virt;
 
 #[cfg(not(test))]
 pub(crate) use self::platform::{
-    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns,
-    probe_works, sched_yield, set_affinity, set_nice, set_short_slice, thread_cpu_time,
-    try_abilities,
+    ThreadProbe, coarse_ms, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid,
+    monotonic_ns, probe_works, sched_yield, set_affinity, set_nice, set_short_slice,
+    set_thread_name, thread_cpu_time, try_abilities,
 };
 pub(crate) use self::platform::{
     before_exec, block_all_signals, cgroup_cpu_quota, generation, get_affinity, get_nice,
@@ -38,9 +38,10 @@ pub(crate) use self::platform::{
 };
 #[cfg(test)]
 pub(crate) use self::virt::{
-    ThreadProbe, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid, monotonic_ns, now,
-    probe_works, relax, sched_yield, set_affinity, set_nice, set_reset_on_fork_slice,
-    set_short_slice, set_worker_slice, spawn_thread, thread_cpu_time, try_abilities,
+    ThreadProbe, coarse_ms, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid,
+    monotonic_ns, now, probe_works, relax, sched_yield, set_affinity, set_nice,
+    set_reset_on_fork_slice, set_short_slice, set_thread_name, set_worker_slice, spawn_thread,
+    thread_cpu_time, try_abilities,
 };
 
 #[cfg(all(target_os = "linux", not(wq_portable)))]

@@ -68,6 +68,12 @@ impl QueueRef {
         unsafe { self.0.as_ref() }
     }
 
+    /// Where it is: no other queue that exists has the same.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        self.0.addr().get()
+    }
+
     /// Frees the queue.
     ///
     /// # Safety

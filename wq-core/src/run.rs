@@ -278,7 +278,7 @@ fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let home = lane.index;
     meta.set_started(home as u16);
     current.set_item(queue, meta);
-    current.worker.begin_item();
+    current.worker.begin_item(queue.address(), meta.address());
     // True only tells that it was woken meanwhile, which `schedule` knew.
     let _ = entry.0.run();
     current.worker.end_item();

@@ -5,7 +5,12 @@
 //! requests, and notes how the item ended. Settling (slot, flush count) is the worker's job,
 //! after the cell's `run` has returned, so that what a flush covered is finished.
 
+pub(crate) mod builder;
 pub(crate) mod join;
+pub(crate) mod label;
+
+pub use builder::TaskBuilder;
+pub use label::{TaskId, describe, id, name, try_id};
 
 use std::any::Any;
 use std::future::Future;
@@ -22,7 +27,8 @@ use crate::entry::{Entry, Meta};
 use crate::hogs::memory::Known;
 use crate::kind::Kind;
 use crate::queue::{EndKind, QueueRef};
-use crate::{registry, route};
+use crate::registry::Suspended;
+use crate::{os, registry, route};
 
 use join::{JoinHandle, Outcome};
 
@@ -181,11 +187,14 @@ fn suspend(cx: &Context<'_>) -> bool {
             return false;
         };
         if meta.abort.slot().is_none() {
-            let slot = registry::insert(
-                current.worker.id as usize,
-                current.system.id,
-                cx.waker().clone(),
-            );
+            let task = Suspended {
+                waker: cx.waker().clone(),
+                queue: meta.queue,
+                item: meta.address(),
+                kind: current.worker.kind(),
+                since_ms: os::coarse_ms(),
+            };
+            let slot = registry::insert(current.worker.id as usize, task);
             if meta.abort.publish(slot) {
                 return true;
             }

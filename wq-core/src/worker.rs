@@ -3,6 +3,8 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
+mod shown;
+
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
@@ -18,6 +20,8 @@ use crate::proto::owner::{Mark, WorkerId};
 use crate::proto::park::Parker;
 use crate::proto::spares::SpareSlot;
 use crate::{CpuSet, os};
+
+use shown::Shown;
 
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
@@ -78,6 +82,8 @@ pub(crate) struct Worker {
     /// Its item and its CPU time at the last look at it while it waited on one.
     seen_item: AtomicU64,
     seen_cpu_ns: AtomicU64,
+    /// What people are shown of its item.
+    pub(crate) shown: Shown,
     /// The name of its thread.
     name: Mutex<String>,
     /// The pool of its thread.
@@ -93,6 +99,22 @@ struct Progress {
     in_item: AtomicBool,
     /// What that is, or was last.
     doing: Doing,
+    /// Of which queue it is, by address.
+    queue: AtomicUsize,
+    /// Where its metadata are.
+    item: AtomicUsize,
+}
+
+/// The item that a worker runs, as seen from outside: addresses and not references, since it may be
+/// over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct InItem {
+    /// Which one, by the worker's count.
+    pub(crate) starts: u64,
+    /// Address of its queue.
+    pub(crate) queue: usize,
+    /// Address of its metadata.
+    pub(crate) item: usize,
 }
 
 impl Worker {
@@ -105,7 +127,10 @@ impl Worker {
                 starts: AtomicU64::new(0),
                 in_item: AtomicBool::new(false),
                 doing: Doing::new(),
+                queue: AtomicUsize::new(0),
+                item: AtomicUsize::new(0),
             }),
+            shown: Shown::new(),
             may_block: AtomicBool::new(false),
             in_block: AtomicBool::new(false),
             turn: AtomicU32::new(0),
@@ -135,6 +160,7 @@ impl Worker {
         // Relaxed: a hint.
         self.slept_on
             .store(os::current_cpu() as u32, Ordering::Relaxed);
+        self.restore_name();
         // Relaxed: a placer that misses it does not place.
         self.asleep.store(true, Ordering::Relaxed);
     }
@@ -317,15 +343,29 @@ impl Worker {
             .clone()
     }
 
-    /// An item begins.
+    /// An item begins, which is at these addresses.
     #[inline(always)]
-    pub(crate) fn begin_item(&self) {
+    pub(crate) fn begin_item(&self, queue: usize, item: usize) {
         // Relaxed: the worker alone writes; sensors compare two looks.
         let starts = self.progress.starts.load(Ordering::Relaxed);
         self.progress
             .starts
             .store(starts.wrapping_add(1), Ordering::Relaxed);
+        self.progress.queue.store(queue, Ordering::Relaxed);
+        self.progress.item.store(item, Ordering::Relaxed);
         self.progress.in_item.store(true, Ordering::Relaxed);
+    }
+
+    /// The item that it runs now. What is read with it from elsewhere belongs to it if the answer
+    /// is the same afterwards.
+    pub(crate) fn in_item(&self) -> Option<InItem> {
+        // Relaxed: hints. A mixture of two items is no danger: addresses are compared alone.
+        let item = InItem {
+            starts: self.starts(),
+            queue: self.progress.queue.load(Ordering::Relaxed),
+            item: self.progress.item.load(Ordering::Relaxed),
+        };
+        self.is_in_item().then_some(item)
     }
 
     /// The item's poll is over.

@@ -67,6 +67,22 @@ pub(crate) fn monotonic_ns() -> u64 {
     now.as_nanos() as u64
 }
 
+/// Milliseconds of the same clock as of the last tick, some 4 ms old at most: cheaper to read.
+pub(crate) fn coarse_ms() -> u64 {
+    // As above.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    now.map_or(Duration::ZERO, Duration::from).as_millis() as u64
+}
+
+/// Gives a thread of this process another name, of which the kernel keeps 15 bytes.
+///
+/// # Errors
+///
+/// Whatever procfs answers, if it is not there or the thread is gone.
+pub(crate) fn set_thread_name(tid: Tid, name: &str) -> io::Result<()> {
+    std::fs::write(format!("/proc/self/task/{tid}/comm"), name)
+}
+
 /// Keeps signals away from the calling thread, for good; for service threads only.
 pub(crate) fn block_all_signals() {
     // Fails only for a malformed request.

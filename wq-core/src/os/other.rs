@@ -181,6 +181,20 @@ pub(crate) fn monotonic_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Milliseconds of the same clock.
+pub(crate) fn coarse_ms() -> u64 {
+    monotonic_ns() / 1_000_000
+}
+
+/// Another thread's name cannot be changed here.
+///
+/// # Errors
+///
+/// `Unsupported`, always.
+pub(crate) fn set_thread_name(_tid: Tid, _name: &str) -> io::Result<()> {
+    unsupported()
+}
+
 /// Nothing of this can be done here.
 pub(crate) fn try_abilities(_nice: i8) -> Trial {
     Trial::NOTHING_WORKS

@@ -86,6 +86,16 @@ pub(crate) fn monotonic_ns() -> u64 {
     Here::get().map_or_else(platform::monotonic_ns, |here| here.now_ns())
 }
 
+/// See the platform's.
+pub(crate) fn coarse_ms() -> u64 {
+    Here::get().map_or_else(platform::coarse_ms, |here| here.now_ns() / 1_000_000)
+}
+
+/// See the platform's. Virtual threads keep the names that they were made with.
+pub(crate) fn set_thread_name(tid: Tid, name: &str) -> io::Result<()> {
+    Here::get().map_or_else(|| platform::set_thread_name(tid, name), |_| Ok(()))
+}
+
 /// The monotonic clock, for deadlines.
 pub(crate) fn now() -> Instant {
     Here::get().map_or_else(Instant::now, |here| here.now())

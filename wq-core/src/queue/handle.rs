@@ -7,6 +7,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::dump::{self, QueueDump};
+use crate::entry::Entry;
 use crate::proto::counts::ColourSet;
 use crate::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 use crate::queue::wait::{Destroy, Drain, Flush};
@@ -14,7 +16,9 @@ use crate::route::{self, Refusal};
 use crate::stats::QueueStats;
 use crate::system::SystemInner;
 use crate::task;
+use crate::task::builder::{Spec, TaskBuilder};
 use crate::task::join::JoinHandle;
+use crate::task::label;
 use crate::work::delayed::{ArmedList, DelayedWork, Modified};
 use crate::work::{Queued, Work};
 
@@ -74,6 +78,14 @@ impl QueueHandle {
                 .is_some_and(|item| item.cancel_listed(*request))
         });
         taken_back.count() as u64
+    }
+
+    /// How many delayed items are armed for this queue.
+    pub(crate) fn nr_armed(&self) -> usize {
+        self.armed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
@@ -229,7 +241,56 @@ impl Queue {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let home = home_of(&self.0.system, self.inner());
+        self.try_spawn_with(Spec::default(), future)
+    }
+
+    /// Spawns tasks that have a name.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// let job = queue.builder().name("compact").spawn(std::future::pending::<()>());
+    /// println!("{}", queue.dump()); // tells its name, and for how long it has been suspended
+    /// job.abort();
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn builder(&self) -> TaskBuilder<'_> {
+        TaskBuilder::new(self)
+    }
+
+    /// See [`TaskBuilder::spawn`].
+    pub(crate) fn spawn_with<F>(&self, spec: Spec, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (entry, handle) = task::build(self.0.queue, self.home(&spec), future);
+        self.submit_as(spec, entry);
+        handle
+    }
+
+    /// See [`TaskBuilder::spawn_fn`].
+    pub(crate) fn spawn_fn_with<F, T>(&self, spec: Spec, function: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (entry, handle) = task::build_fn(self.0.queue, self.home(&spec), function);
+        self.submit_as(spec, entry);
+        handle
+    }
+
+    /// See [`TaskBuilder::try_spawn`].
+    pub(crate) fn try_spawn_with<F>(
+        &self,
+        spec: Spec,
+        future: F,
+    ) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = self.home(&spec);
         match route::reserve(self.0.queue, home) {
             Err(refusal) => Err(TrySpawnError {
                 future,
@@ -237,10 +298,29 @@ impl Queue {
             }),
             Ok(place) => {
                 let (entry, handle) = task::build(self.0.queue, home, future);
+                if let Some(name) = spec.name {
+                    label::set_name(entry.meta(), name);
+                }
                 route::submit_reserved(self.0.queue, entry, place);
                 Ok(handle)
             }
         }
+    }
+
+    /// Where a task of this kind is at home.
+    fn home(&self, spec: &Spec) -> usize {
+        match spec.cpu {
+            Some(cpu) => self.0.system.ordinal(cpu),
+            None => home_of(&self.0.system, self.inner()),
+        }
+    }
+
+    /// Queues a task under its name.
+    fn submit_as(&self, spec: Spec, entry: Entry) {
+        if let Some(name) = spec.name {
+            label::set_name(entry.meta(), name);
+        }
+        reject_if_refused(route::submit(self.0.queue, entry));
     }
 
     /// Asks for an execution of a re-queueable item, here.
@@ -378,6 +458,22 @@ impl Queue {
     pub fn stats(&self) -> QueueStats {
         self.inner().stats()
     }
+
+    /// What is in it now, and for how long: see [`System::dump`](crate::System::dump).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// queue.spawn(async {});
+    /// queue.flush().wait()?;
+    /// let dump = queue.dump();
+    /// assert_eq!((dump.name.as_str(), dump.stats.in_flight), ("jobs", 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "show_one_workqueue")]
+    pub fn dump(&self) -> QueueDump {
+        dump::of_queue(&self.0.system, self.0.queue, Some(&self.0))
+    }
 }
 
 /// The CPU ordinal (per-CPU queues) or lane hint for an item queued here.
@@ -407,7 +503,7 @@ where
 }
 
 /// Marks and drops an item that the queue refused, so that its handle says so.
-fn reject_if_refused(submitted: Result<(), (crate::entry::Entry, Refusal)>) {
+fn reject_if_refused(submitted: Result<(), (Entry, Refusal)>) {
     if let Err((entry, _)) = submitted {
         entry.meta().set_rejected();
         drop(entry);

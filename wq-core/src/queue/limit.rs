@@ -159,6 +159,21 @@ impl<T> Limiter<T> {
         std::mem::take(&mut self.inactive)
     }
 
+    /// Items that may hold a slot.
+    pub(crate) fn max_active(&self) -> usize {
+        self.max_active
+    }
+
+    /// Items that may wait, or (see the field) be in flight.
+    pub(crate) fn max_pending(&self) -> usize {
+        self.max_pending
+    }
+
+    /// Those that wait, in order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.inactive.iter()
+    }
+
     /// Items that hold a slot.
     pub(crate) fn nr_active(&self) -> usize {
         self.nr_active

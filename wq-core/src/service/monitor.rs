@@ -7,6 +7,7 @@
 
 mod excess;
 mod marks;
+mod names;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -122,6 +123,7 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
     let away: u32 = pools.iter().map(|pool| pool.away()).sum();
     system.stats.away_peak.at_least(u64::from(away));
     memory.excess.round(system, &pools, passed);
+    names::round(system, os::monotonic_ns());
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
             activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));

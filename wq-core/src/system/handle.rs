@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::CpuSet;
 use crate::block;
 use crate::current::Current;
+use crate::dump::{self, Dump};
 use crate::queue::freeze::Freeze;
 use crate::queue::handle::spawn_ref;
 use crate::sense::report::{Ability, SensorReport};
@@ -391,6 +392,23 @@ impl System {
             at_worker_bound: s.at_bound.get(),
             nice_refused: s.nice_refused.get(),
         }
+    }
+
+    /// What runs, what waits, and for how long: queues with their items, pools, CPU hogs. A value,
+    /// and a text for people. Stops nobody; with a million suspended tasks it takes some 100 ms.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().workers(2).build()?;
+    /// let _idle = wq_core::Workqueue::ordered("journal").system(&system).build()?;
+    /// println!("{}", system.dump());
+    /// assert!(system.dump().queues.iter().any(|queue| queue.name == "journal"));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "show_all_workqueues")]
+    #[doc(alias = "wq_dump")]
+    pub fn dump(&self) -> Dump {
+        dump::of_system(&self.inner)
     }
 
     /// What each pool of workers looks like now, in the order in which they were made.

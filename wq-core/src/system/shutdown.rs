@@ -215,7 +215,7 @@ impl SystemInner {
     }
 
     /// The queues that exist now, kept until the answer is dropped.
-    pub(super) fn all_queues(&self) -> PinnedQueues {
+    pub(crate) fn all_queues(&self) -> PinnedQueues {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         PinnedQueues(
             queues
@@ -277,9 +277,14 @@ impl SystemInner {
 }
 
 /// Queues that stay while this lives.
-pub(super) struct PinnedQueues(Vec<QueueRef>);
+pub(crate) struct PinnedQueues(Vec<QueueRef>);
 
 impl PinnedQueues {
+    /// Each of them, as references that are good while this lives.
+    pub(crate) fn refs(&self) -> impl Iterator<Item = QueueRef> {
+        self.0.iter().copied()
+    }
+
     /// Each of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &QueueInner> {
         self.0.iter().map(QueueRef::get)

@@ -19,6 +19,7 @@ use crate::queue::wait::FORKED;
 use crate::registry;
 
 use super::Guarded;
+use super::label::{self, TaskId};
 
 /// What a panic left.
 type Payload = Box<dyn Any + Send + 'static>;
@@ -127,6 +128,20 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "cancel_work")]
     pub fn abort(&self) {
         abort(self.meta(), self.process);
+    }
+
+    /// The task's number, also after its end: see [`TaskId`].
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// let task = system.spawn(async { wq_core::task::id() });
+    /// let id = task.id();
+    /// assert_eq!(task.wait().unwrap(), id);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    pub fn id(&self) -> TaskId {
+        label::id_of(self.meta())
     }
 
     /// Whether the task has ended; its destructors have run then.
