@@ -59,7 +59,10 @@
 //! |---|---|---|
 //! | `macros` | yes | [`main`](macro@main) and [`test`](macro@test) |
 //! | `time` | yes | [`time`] |
+//! | `futures-spawn` | | `futures::task::Spawn` for [`Queue`] |
+//! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
+//! | `tower` | | `tower`: services (axum's routes, tonic's) whose requests run on a queue |
 //!
 //! # Platforms
 //!
@@ -73,6 +76,8 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 pub mod io;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
@@ -85,6 +90,8 @@ pub mod system;
 pub mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod yield_now;
 
 pub use blocking::{block_on, blocking, run};

@@ -265,3 +265,45 @@ fn other_executors_await_handles() {
     ask.send(21).unwrap();
     assert_eq!(futures::executor::block_on(doubled).unwrap(), 42);
 }
+
+/// Queues are what the futures crate spawns on: tasks keep the queue's order, and a closed queue
+/// says that it takes no more.
+#[test]
+fn futures_spawn() {
+    use futures::task::{Spawn, SpawnExt};
+    /// As a library that is told where to spawn.
+    fn library(spawner: &dyn Spawn, sum: &async_channel::Sender<u32>) {
+        for n in 0..10 {
+            let sum = sum.clone();
+            spawner
+                .spawn(async move { sum.send(n).await.unwrap() })
+                .unwrap();
+        }
+    }
+    let system = system();
+    let order = system.run(async {
+        let journal = Workqueue::ordered("journal").build().unwrap();
+        let (send, receive) = async_channel::unbounded();
+        library(&*journal, &send);
+        drop(send);
+        let double = journal.spawn_with_handle(async { 2 * 21 }).unwrap();
+        assert_eq!(double.await, 42);
+        receive.collect::<Vec<_>>().await
+    });
+    assert!(order.into_iter().eq(0..10));
+
+    let full = Workqueue::unbound("full").max_active(1).max_pending(1);
+    let full = full.system(&system).build().unwrap();
+    let never = full.spawn(std::future::pending::<()>());
+    full.spawn_obj(Box::new(async {}).into()).unwrap();
+    assert!(
+        full.spawn_obj(Box::new(async {}).into())
+            .unwrap_err()
+            .is_shutdown()
+    );
+    assert!(full.status().is_ok(), "it is full and not closed");
+    let handle = (*full).clone();
+    drop(full);
+    assert!(handle.status().unwrap_err().is_shutdown());
+    never.abort();
+}

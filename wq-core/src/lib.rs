@@ -32,7 +32,7 @@
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
 //!
-//! No features. `links = "wq"` keeps two major versions out of one program, since each would manage
+//! The feature `futures-spawn` adds `futures::task::Spawn` for [`Queue`]. `links = "wq"` keeps two major versions out of one program, since each would manage
 //! every CPU as if it were alone.
 
 #[cfg_attr(

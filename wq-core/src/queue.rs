@@ -11,6 +11,8 @@
 pub(crate) mod builder;
 pub(crate) mod flush;
 pub(crate) mod freeze;
+#[cfg(feature = "futures-spawn")]
+mod futures_spawn;
 pub(crate) mod handle;
 pub(crate) mod limit;
 pub(crate) mod reap;
