@@ -49,7 +49,8 @@ use wq_core::{AbortOnDrop, JoinError, Queue};
 ///
 /// # wq::block_on(async {
 /// let urgent = wq::Workqueue::percpu("urgent").highpri().build()?;
-/// let health = OnQueueLayer::new(&urgent).layer(service_fn(async |()| Ok::<_, std::io::Error>("ok")));
+/// let health = service_fn(async |()| Ok::<_, std::io::Error>("ok"));
+/// let health = OnQueueLayer::new(&urgent).layer(health);
 /// assert_eq!(health.oneshot(()).await?, "ok");
 /// # Ok::<(), tower::BoxError>(())
 /// # }).unwrap();

@@ -1,5 +1,5 @@
-//! hyper's servers and clients on wq, without tokio's runtime: over real sockets, with its own tasks
-//! on a queue and its time limits on wq's timers.
+//! hyper's servers and clients on wq, without tokio's runtime: over real sockets, with its own
+//! tasks on a queue and its time limits on wq's timers.
 
 #![cfg(feature = "hyper")]
 

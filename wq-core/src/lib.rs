@@ -32,8 +32,10 @@
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
 //!
-//! The feature `futures-spawn` adds `futures::task::Spawn` for [`Queue`]. `links = "wq"` keeps two major versions out of one program, since each would manage
-//! every CPU as if it were alone.
+//! The feature `futures-spawn` adds `futures::task::Spawn` for [`Queue`].
+//!
+//! `links = "wq"` keeps two major versions out of one program, since each would manage every CPU
+//! as if it were alone.
 
 #[cfg_attr(
     loom,
