@@ -37,6 +37,8 @@ const GOES_ON: u32 = 1 << 31;
 const MARKED: u32 = 1 << 30;
 /// In `stretch`: the item has a turn to burn, and is on its way to a worker.
 const TURN: u32 = 1 << 29;
+/// In `stretch`: the item's queue is one for items that burn CPU. Never changes.
+const INTENSIVE: u32 = 1 << 28;
 /// In `stretch`: CPU time since it last suspended, as far as known, us.
 const BURNT_US: u32 = (1 << 24) - 1;
 
@@ -58,7 +60,7 @@ pub(crate) struct Meta {
     flags: AtomicU8,
     /// Index of the lane (per-CPU queues: of the CPU) of the last run. Whoever runs it.
     lane: AtomicU16,
-    /// The bits above; 0 for items that suspend as they should. Whoever holds the entry.
+    /// The bits above; 0 for usual items that suspend as they should. Whoever holds the entry.
     stretch: AtomicU32,
 }
 
@@ -94,7 +96,11 @@ impl Meta {
                 Known::Always => HOG,
             }),
             lane: AtomicU16::new(lane),
-            stretch: AtomicU32::new(0),
+            stretch: AtomicU32::new(if queue.get().cpu_intensive {
+                INTENSIVE
+            } else {
+                0
+            }),
         }
     }
 
@@ -155,7 +161,13 @@ impl Meta {
     #[inline(always)]
     pub(crate) fn only_goes_on(&self) -> bool {
         let stretch = self.stretch.load(Ordering::Relaxed);
-        !self.burns() && stretch & (GOES_ON | MARKED | TURN) == GOES_ON
+        !self.burns() && stretch & (GOES_ON | MARKED | TURN | INTENSIVE) == GOES_ON
+    }
+
+    /// Whether the item's queue is one for items that burn CPU.
+    #[inline]
+    pub(crate) fn is_intensive(&self) -> bool {
+        self.stretch.load(Ordering::Relaxed) & INTENSIVE != 0
     }
 
     /// Whether the item is known to burn CPU.
@@ -201,7 +213,8 @@ impl Meta {
     pub(crate) fn begin_poll_of_stretch(&self) -> bool {
         let stretch = self.stretch.load(Ordering::Relaxed);
         let goes_on = stretch & GOES_ON != 0;
-        let next = if goes_on { stretch & !GOES_ON } else { 0 };
+        let kept = if goes_on { !GOES_ON } else { INTENSIVE };
+        let next = stretch & kept;
         self.stretch.store(next, Ordering::Relaxed);
         goes_on
     }

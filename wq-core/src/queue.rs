@@ -116,6 +116,8 @@ pub(crate) struct QueueInner {
     pub(crate) ordered: bool,
     /// It takes part in freezes, for which it has slots even if it has no limit.
     pub(crate) freezable: bool,
+    /// Its items burn CPU, and do not hold others back.
+    pub(crate) cpu_intensive: bool,
     /// What its handles share, while there is one; unset for the System's own queues.
     pub(crate) handle: OnceLock<Weak<handle::QueueHandle>>,
     /// The bits above.
@@ -155,6 +157,8 @@ pub(crate) struct QueueParts {
     pub(crate) ordered: bool,
     /// It takes part in freezes.
     pub(crate) freezable: bool,
+    /// Its items do not hold others back.
+    pub(crate) cpu_intensive: bool,
 }
 
 /// Looks for a moment without a refusal under way before the sums are taken as they are.
@@ -191,6 +195,7 @@ impl QueueInner {
             counts: Counts::new(lanes),
             ordered: parts.ordered,
             freezable: parts.freezable,
+            cpu_intensive: parts.cpu_intensive,
             handle: OnceLock::new(),
             flags: AtomicU32::new(0),
             limiters: (0..domains).map(|_| limiter()).collect(),

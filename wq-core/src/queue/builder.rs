@@ -166,6 +166,7 @@ struct Common {
     max_pending: Option<usize>,
     ordered: bool,
     freezable: bool,
+    cpu_intensive: bool,
 }
 
 impl Common {
@@ -178,6 +179,7 @@ impl Common {
             max_pending: None,
             ordered: false,
             freezable: false,
+            cpu_intensive: false,
         }
     }
 
@@ -226,6 +228,7 @@ impl Common {
                 max_pending: self.max_pending,
                 ordered: self.ordered,
                 freezable: self.freezable,
+                cpu_intensive: self.cpu_intensive,
             },
         );
         if system.is_closing() {
@@ -282,6 +285,7 @@ pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, 
         max_pending: None,
         ordered: false,
         freezable: own.freezable,
+        cpu_intensive: false,
     };
     let queue = register(system, parts);
     if system.is_closing() {
@@ -460,6 +464,27 @@ impl PercpuBuilder {
     #[doc(alias = "WQ_HIGHPRI")]
     pub fn highpri(mut self) -> PercpuBuilder {
         self.highpri = true;
+        self
+    }
+
+    /// For items that burn CPU for long. They start in turn, as all items of the CPU; once started
+    /// they hold no other item back, of this queue or any other, from the beginning: each has a
+    /// thread, and the operating system shares the CPU among them. Nothing marks or reports them as
+    /// CPU intensive.
+    ///
+    /// Give such a queue a `max_active`: it is what bounds those threads. Items that burn CPU on
+    /// other queues are found by themselves, later.
+    ///
+    /// # Examples
+    /// ```
+    /// let sums = wq_core::Workqueue::percpu("sums").cpu_intensive().max_active(4).build()?;
+    /// let sum = sums.spawn_fn(|| (1..=1_000_000_u64).sum::<u64>());
+    /// assert_eq!(sum.wait().unwrap(), 500_000_500_000);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "WQ_CPU_INTENSIVE")]
+    pub fn cpu_intensive(mut self) -> PercpuBuilder {
+        self.common.cpu_intensive = true;
         self
     }
 

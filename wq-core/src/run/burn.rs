@@ -2,7 +2,8 @@
 //!
 //! An item that burnt CPU lately is polled with its lane declared free, as for a declared block
 //! (the kernel: `WORKER_CPU_INTENSIVE`); one that is sure to burn needs a turn for that
-//! (`burners`). One in a row of yields is timed now and then.
+//! (`burners`). One in a row of yields is timed now and then. The items of a queue that was built
+//! for such ones are polled with the lane free each time, without turns, clock or judgement.
 
 use crate::block;
 use crate::burners::Turn;
@@ -18,6 +19,9 @@ use crate::system::SystemInner;
 #[inline(never)]
 pub(super) fn execute(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
+    if meta.is_intensive() {
+        return poll_intensive(current, lane, entry);
+    }
     let has_turn = meta.take_turn();
     let knobs = &current.system.hogs.knobs;
     let is_burner = meta.burns() && knobs.grace_ns(current.pool.is_percpu()).is_some();
@@ -90,12 +94,28 @@ fn settle(current: &Current, mut ended: Option<Ended>) {
 #[cold]
 fn poll_free(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     current.measure.begin(current.worker.cpu_ns());
+    let ended = poll_beside(current, lane, entry);
+    current.measure.stop();
+    ended
+}
+
+/// Polls an item of a queue for those that burn CPU (the kernel: `WQ_CPU_INTENSIVE`). Its start had
+/// its turn in the lane; from here on it counts as nobody, and what it uses is nobody's concern.
+#[cold]
+fn poll_intensive(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    entry.meta().begin_poll_of_stretch();
+    // The monitor need not mark it. The item will be the worker's next one.
+    current.worker.claim_mark(current.worker.starts() + 1);
+    poll_beside(current, lane, entry)
+}
+
+/// Polls an item with the lane declared free meanwhile.
+fn poll_beside(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     current.lane_is_free.set(true);
     block::free_lane(current);
     let ended = super::poll(current, lane, entry);
     current.lane_is_free.set(false);
     block::keep_lane(current);
-    current.measure.stop();
     ended
 }
 
