@@ -6,7 +6,7 @@
 //! and not exact: what is read may be the item before.
 
 use std::any::{TypeId, type_name};
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -25,6 +25,12 @@ impl Kind {
     #[inline(always)]
     pub(crate) fn of<F: 'static>() -> &'static Kind {
         Of::<F>::KIND
+    }
+
+    /// The kind of items that are made of an `F` which may borrow, and which therefore has no number
+    /// of its own: it is known by its name.
+    pub(crate) fn of_borrower<F>() -> &'static Kind {
+        Of::<F>::BY_NAME
     }
 
     /// What the compiler calls the type.
@@ -50,6 +56,14 @@ impl<F: 'static> Of<F> {
     };
 }
 
+impl<F> Of<F> {
+    /// In static memory, one for each type that is used, whatever its lifetimes are.
+    const BY_NAME: &'static Kind = &Kind {
+        name: type_name::<F>,
+        number: KindNumber::of_name::<F>,
+    };
+}
+
 /// The number of a type; types that share one are taken for the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct KindNumber(u64);
@@ -63,6 +77,13 @@ impl KindNumber {
         let mut taker = HashTaker(0);
         TypeId::of::<F>().hash(&mut taker);
         KindNumber(taker.0 & !KindNumber::FREE_BITS)
+    }
+
+    /// The number of whatever has the name of `F`.
+    fn of_name<F>() -> KindNumber {
+        let mut hasher = DefaultHasher::new();
+        type_name::<F>().hash(&mut hasher);
+        KindNumber(hasher.finish() & !KindNumber::FREE_BITS)
     }
 
     /// As bits, the free ones clear.
@@ -136,6 +157,24 @@ mod tests {
         assert!(reader.name().ends_with("::Reader"), "{}", reader.name());
         assert!(writer.name().ends_with("::Writer"), "{}", writer.name());
         assert_eq!(reader.number(), Kind::of::<Reader>().number());
+        assert_ne!(reader.number(), writer.number());
+        assert_eq!(reader.number().bits() & KindNumber::FREE_BITS, 0);
+    }
+
+    /// Goal: types that borrow are told apart by their names, and keep them.
+    #[test]
+    fn borrowers_are_known_by_name() {
+        struct Reader<'a>(PhantomData<&'a u8>);
+        struct Writer<'a>(PhantomData<&'a u8>);
+        fn kind_of<'a>(_: &'a u8) -> [&'static Kind; 2] {
+            [
+                Kind::of_borrower::<Reader<'a>>(),
+                Kind::of_borrower::<Writer<'a>>(),
+            ]
+        }
+        let [reader, writer] = kind_of(&0);
+        assert!(reader.name().contains("::Reader"), "{}", reader.name());
+        assert_eq!(reader.number(), kind_of(&1)[0].number());
         assert_ne!(reader.number(), writer.number());
         assert_eq!(reader.number().bits() & KindNumber::FREE_BITS, 0);
     }

@@ -28,6 +28,7 @@
 //! - [`System::freeze`]: stops the queues built `freezable`; [`Freeze`] waits for what runs.
 //! - [`System::dump`]: what runs, what waits, and for how long. [`task`]: numbers, names and
 //!   descriptions for it.
+//! - [`scope()`]: items that borrow from whoever waits for them.
 //! - [`blocking`]: says in advance that code blocks. Never needed.
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
@@ -94,6 +95,8 @@ mod route;
 #[cfg(not(loom))]
 mod run;
 #[cfg(not(loom))]
+mod scope;
+#[cfg(not(loom))]
 mod sense;
 #[cfg(not(loom))]
 mod service;
@@ -137,6 +140,8 @@ pub use self::queue::freeze::Freeze;
 pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
 #[cfg(not(loom))]
 pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
+#[cfg(not(loom))]
+pub use self::scope::{Scope, ScopedHandle, scope};
 #[cfg(not(loom))]
 pub use self::sense::report::{Ability, Sensing, SensorReport, ThreadStates};
 #[cfg(not(loom))]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::dump::{self, QueueDump};
 use crate::entry::Entry;
+use crate::kind::Kind;
 use crate::proto::counts::ColourSet;
 use crate::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 use crate::queue::wait::{Destroy, Drain, Flush};
@@ -321,6 +322,18 @@ impl Queue {
             label::set_name(entry.meta(), name);
         }
         reject_if_refused(route::submit(self.0.queue, entry));
+    }
+
+    /// As [`Queue::spawn`], of a future that runs something of kind `kind`.
+    pub(crate) fn spawn_for<F>(&self, future: F, kind: &'static Kind) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = home_of(&self.0.system, self.inner());
+        let (entry, handle) = task::build_for(self.0.queue, home, future, kind);
+        reject_if_refused(route::submit(self.0.queue, entry));
+        handle
     }
 
     /// Asks for an execution of a re-queueable item, here.

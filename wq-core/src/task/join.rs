@@ -106,6 +106,11 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// Whether the queue refused the task, as is known when it has been queued.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.meta().is_rejected()
+    }
+
     /// The task's metadata.
     fn meta(&self) -> &Meta {
         // SAFETY: the cell's handle in `held` keeps the task's allocation alive.
@@ -383,14 +388,26 @@ enum Kind {
     Cancelled,
     /// Its queue was closed or full.
     Rejected,
+    /// Who would wait for it holds what it needs to run.
+    Deadlock,
     /// The process is a forked child.
     Forked,
 }
 
 impl JoinError {
     /// From a panic's payload.
-    fn panicked(payload: Payload) -> JoinError {
+    pub(crate) fn panicked(payload: Payload) -> JoinError {
         JoinError(Kind::Panicked(Mutex::new(payload)))
+    }
+
+    /// Of what was dropped before it returned.
+    pub(crate) fn cancelled() -> JoinError {
+        JoinError(Kind::Cancelled)
+    }
+
+    /// Of what its waiter keeps from ever running.
+    pub(crate) fn deadlock() -> JoinError {
+        JoinError(Kind::Deadlock)
     }
 
     /// Whether the task panicked, in its body or in a destructor.
@@ -413,6 +430,13 @@ impl JoinError {
     /// forked child.
     pub fn is_rejected(&self) -> bool {
         matches!(self.0, Kind::Rejected)
+    }
+
+    /// Whether the item was refused because it would never have run: it needs a slot of a queue that
+    /// whoever waits for it keeps until it has ended. Only items of a [`scope`](crate::scope()) are
+    /// refused for that.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.0, Kind::Deadlock)
     }
 
     /// The payload of the panic.
@@ -461,6 +485,10 @@ impl fmt::Display for JoinError {
             Kind::Rejected => {
                 f.write_str("the queue did not accept the task: it is closed, draining or full")
             }
+            Kind::Deadlock => f.write_str(
+                "the item would never run: whoever waits for it is inside an item that has a slot \
+                 of the same limited queue; use another queue",
+            ),
             Kind::Forked => f.write_str(FORKED),
         }
     }

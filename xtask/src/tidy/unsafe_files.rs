@@ -49,6 +49,10 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "a queue freed by count and not by owner: its items bear references",
     ),
     (
+        "wq-core/src/scope/erase.rs",
+        "items that borrow from a frame that waits for them",
+    ),
+    (
         "wq-core/src/system.rs",
         "queues bear references to their System, which outlives them",
     ),

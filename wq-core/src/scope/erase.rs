@@ -1,0 +1,272 @@
+//! Items that borrow: their lifetime is taken off, and given back by waiting.
+//!
+//! The engine keeps items that live for ever (`'static`). A scope's items borrow from the frame
+//! that called it. What makes the difference up is a [`Door`]: every such item has a [`Ticket`] of
+//! it, and the frame does not go on while there are tickets. Not for anything but `scope.rs`.
+//!
+//! # Why this is sound
+//!
+//! Let `'a` be what an item borrows for, and call *the body* the box of the user's closure or
+//! future, with all that it captured and all that it made.
+//!
+//! 1. **The body is gone before its ticket.** [`Job`] and [`Poller`] own both, in fields, and
+//!    fields are dropped in the order in which they are declared: the body first. A body that is
+//!    run is consumed by the call, which ends, or unwinds, before the ticket is touched. There is
+//!    no third way: neither type gives the body or the ticket out.
+//! 2. **Nothing that borrows leaves the body by another way.** What a body returns through the
+//!    engine is `()`. A panic's payload is `'static` by its own type. Wakers point at the engine's
+//!    allocation, whose memory may outlive the frame but in which the body has been dropped; that
+//!    allocation names the erased type, and running nothing of it is what "dropped" means.
+//!    Results go through a slot of `scope.rs`: the body holds one count of it, and the handle,
+//!    which the borrow checker keeps inside of `'a`, the other.
+//! 3. **The frame waits for the tickets.** [`Door::wait`] returns when there is no ticket, and
+//!    `scope.rs` calls it before the frame can go on, whether its closure returned or panicked. It
+//!    is no destructor, which could be leaked. If waiting itself panicked, which would be a bug of
+//!    ours, the process ends: `guard::run_or_abort`.
+//! 4. **A ticket that is never dropped is no hole.** An engine that leaked an item would make the
+//!    frame wait for ever; it would not let it go.
+//! 5. **No ticket is made after the last one is gone.** Making one takes a `&Scope`, which only the
+//!    frame's closure and items with tickets have: while one of these runs the frame is not past
+//!    the door, or its closure has not returned.
+//! 6. **A forked child** has one thread. If that is the frame's, no other thread exists that could
+//!    use a body, so the frame may go on, and does.
+//!
+//! Memory order: a ticket is dropped under the mutex of its door, and the frame reads the count
+//! under it, so all that a body did happens before the frame goes on.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::{block, guard, os};
+
+/// What a frame waits at until its items are gone.
+#[derive(Debug)]
+pub(super) struct Door {
+    inside: Mutex<Inside>,
+    /// The process that it was made in: see `os::generation`.
+    process: u32,
+}
+
+/// Who is inside.
+#[derive(Debug, Default)]
+struct Inside {
+    /// Tickets that exist.
+    tickets: usize,
+    /// Wakes the frame, if it waits.
+    waiter: Option<Waker>,
+}
+
+impl Door {
+    /// One without tickets.
+    pub(super) fn new() -> Arc<Door> {
+        Arc::new(Door {
+            inside: Mutex::default(),
+            process: os::generation(),
+        })
+    }
+
+    /// The count.
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        // Nothing panics while it is locked.
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A ticket for one more item.
+    pub(super) fn enter(self: &Arc<Door>) -> Ticket {
+        self.inside().tickets += 1;
+        Ticket(Arc::clone(self))
+    }
+
+    /// Waits on the calling thread until there is no ticket; false if there are some that a forked
+    /// child will never see again. A panic in here ends the process.
+    pub(super) fn wait(&self) -> bool {
+        if self.process != os::generation() {
+            return self.inside().tickets == 0;
+        }
+        guard::run_or_abort(|| block::block_on(poll_fn(|cx| self.poll_empty(cx))));
+        true
+    }
+
+    /// Ready when there is no ticket.
+    fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut inside = self.inside();
+        if inside.tickets == 0 {
+            return Poll::Ready(());
+        }
+        inside.waiter = Some(waker);
+        Poll::Pending
+    }
+}
+
+/// While it exists the frame waits.
+pub(super) struct Ticket(Arc<Door>);
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let waiter = {
+            let mut inside = self.0.inside();
+            inside.tickets -= 1;
+            if inside.tickets > 0 {
+                return;
+            }
+            inside.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
+
+/// A closure of a scope, as the engine takes it.
+pub(super) struct Job {
+    /// Dropped before the ticket: the order of the fields is a part of the argument above.
+    body: Box<dyn FnOnce() + Send + 'static>,
+    ticket: Ticket,
+}
+
+impl Job {
+    /// Takes the lifetime off.
+    ///
+    /// # Safety
+    /// - The caller calls [`Door::wait`] of the ticket's door before `'a` ends, whatever happens.
+    pub(super) unsafe fn new<'a>(body: Box<dyn FnOnce() + Send + 'a>, ticket: Ticket) -> Job {
+        // SAFETY: the types differ in the lifetime alone, so their layout is the same. That the
+        // box is not used after `'a` is the argument at the top, whose premise 3 the caller owes.
+        let body = unsafe {
+            mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Box<dyn FnOnce() + Send + 'static>>(
+                body,
+            )
+        };
+        Job { body, ticket }
+    }
+
+    /// Runs the body; afterwards nothing of it is left.
+    pub(super) fn run(self) {
+        let Job { body, ticket } = self;
+        // If it unwinds, it has dropped what it captured, and the ticket goes after that.
+        body();
+        drop(ticket);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
+}
+
+/// A future of a scope, as the engine takes it. It need not be pinned, since its body is.
+pub(super) struct Poller {
+    /// Dropped before the ticket: as in [`Job`].
+    body: Pin<Box<dyn Future<Output = ()> + Send + 'static>>,
+    _ticket: Ticket,
+}
+
+impl Poller {
+    /// Takes the lifetime off.
+    ///
+    /// # Safety
+    /// - As for [`Job::new`].
+    pub(super) unsafe fn new<'a>(
+        body: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+        ticket: Ticket,
+    ) -> Poller {
+        // SAFETY: as in `Job::new`.
+        let body = unsafe {
+            mem::transmute::<
+                Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+                Pin<Box<dyn Future<Output = ()> + Send + 'static>>,
+            >(body)
+        };
+        Poller {
+            body,
+            _ticket: ticket,
+        }
+    }
+}
+
+impl Future for Poller {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.body.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a forked child does not wait for items that only its parent has.
+    #[test]
+    #[cfg(all(target_os = "linux", not(wq_portable)))]
+    fn a_forked_child_waits_for_nobody() {
+        // Forks are noticed from the first System on.
+        let _system = crate::System::builder().build().expect("a System");
+        let door = Door::new();
+        let ticket = door.enter();
+        let child = os::in_forked_child(10, || u8::from(door.wait()));
+        assert_eq!(child.expect("the machine forks"), Some(0));
+        drop(ticket);
+        assert!(door.wait());
+    }
+
+    /// Goal: the body is dropped before its ticket, run or not, also when it panics. Method: the
+    /// body notes how many tickets there are when it goes.
+    #[test]
+    fn the_body_is_gone_before_its_ticket() {
+        /// Notes the tickets of its door when it is dropped.
+        struct Witness(Arc<Door>, Arc<Mutex<Vec<usize>>>);
+        impl Drop for Witness {
+            fn drop(&mut self) {
+                let tickets = self.0.inside().tickets;
+                self.1.lock().expect("no panic").push(tickets);
+            }
+        }
+        let door = Door::new();
+        let seen = Arc::default();
+        let witness = || Witness(Arc::clone(&door), Arc::clone(&seen));
+        let job = |body| {
+            // SAFETY: the body borrows nothing.
+            unsafe { Job::new(body, door.enter()) }
+        };
+        let (a, b, c) = (witness(), witness(), witness());
+        job(Box::new(move || drop(a))).run();
+        drop(job(Box::new(move || drop(b))));
+        let panics = job(Box::new(move || {
+            let _c = c;
+            panic!("a test");
+        }));
+        let run = std::panic::AssertUnwindSafe(|| panics.run());
+        assert!(std::panic::catch_unwind(run).is_err());
+        let d = witness();
+        let body = Box::pin(async move {
+            let _d = d;
+            std::future::pending::<()>().await;
+        });
+        // SAFETY: the body borrows nothing.
+        let mut poller = unsafe { Poller::new(body, door.enter()) };
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut poller).poll(&mut cx).is_pending());
+        drop(poller);
+        assert_eq!(*seen.lock().expect("no panic"), [1, 1, 1, 1]);
+        assert!(door.wait());
+    }
+}
