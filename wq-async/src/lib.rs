@@ -28,6 +28,8 @@
 //! | wait for what a queue has accepted | [`flush`], [`drain`], [`Workqueue::destroy`] |
 //! | queue one thing again and again | [`Work`], and with a timer [`DelayedWork`] |
 //! | wait for one task, or stop it | [`JoinHandle`] |
+//! | wait for many tasks, or stop them | [`TaskGroup`] |
+//! | borrow in an item | [`scope()`] |
 //! | wait for some time | [`time`] |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
 //! | say in advance that code blocks | [`blocking()`] |
@@ -76,6 +78,7 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+mod group;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
@@ -95,6 +98,7 @@ pub mod tower;
 mod yield_now;
 
 pub use blocking::{block_on, blocking, run};
+pub use group::{GroupError, JoinAll, JoinNext, TaskGroup, TryJoinAll};
 pub use spawn::{current, drain, flush, spawn, spawn_fn, spawn_on, try_spawn};
 pub use wq_core::*;
 pub use yield_now::{YieldNow, yield_now};

@@ -13,6 +13,7 @@ use crate::home::Home;
 pub use crate::outside::{Poller, set_poller};
 pub use crate::proto::vigil::{Vigil, VigilView};
 use crate::queue::handle::{Queue, spawn_ref};
+use crate::queue::wait::WaitError;
 use crate::sense::Sensor;
 use crate::system::System;
 #[cfg(all(target_os = "linux", not(wq_portable)))]
@@ -33,6 +34,27 @@ pub fn timers() -> Arc<Timers> {
     timers
         .filter(|timers| !timers.is_stopped())
         .unwrap_or_else(process_timers)
+}
+
+/// Polls a future on the calling thread until it is ready or `limit` is over. On a worker each
+/// sleep is a declared block.
+pub fn block_on_timeout<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
+    crate::block::block_on_timeout(future, limit)
+}
+
+/// As [`block_on_timeout`], without a limit, and without a System.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    crate::block::block_on(future)
+}
+
+/// A number of this process, which a forked child has another of (once there is a System).
+pub fn process() -> u32 {
+    crate::os::generation()
+}
+
+/// The error of a wait whose limit was reached; `what` says what is stuck.
+pub fn timed_out(what: String) -> WaitError {
+    WaitError::timed_out(what)
 }
 
 /// Queues a future on the current System's default queue.

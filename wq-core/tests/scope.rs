@@ -161,7 +161,7 @@ fn panics_of_items_are_told_once() {
             for _ in 0..8 {
                 s.spawn_fn(|| ended.fetch_add(1, Ordering::SeqCst));
             }
-        })
+        });
     });
     assert_eq!(text, "an item of a scope panicked");
     assert_eq!(ended.load(Ordering::SeqCst), 8);
@@ -190,7 +190,7 @@ fn panics_of_destructors_are_the_items() {
             s.spawn_fn(move || {
                 let _captured = &captured;
             });
-        })
+        });
     });
     assert_eq!(text, "an item of a scope panicked");
     let error = queue.scope(|s| {
@@ -394,7 +394,7 @@ fn a_shutdown_ends_a_scope() {
                         begun.send(()).unwrap();
                         pending::<()>().await;
                     });
-                })
+                });
             })
         });
         has_begun.recv_timeout(LIMIT).expect("the item begins");
@@ -442,7 +442,7 @@ fn stress_frames_come_and_go() {
                     }
                 }
                 assert!(seed % 7 != 0, "of a frame");
-            })
+            });
         });
         assert_eq!(text == "of a frame", seed % 7 == 0, "{text}");
         let written = numbers
