@@ -130,7 +130,9 @@ fn a_detached_task_is_forgotten() {
     });
     group.detach_all();
     group.spawn(pending());
-    senders.map(|sender| sender.send(()).unwrap());
+    senders
+        .into_iter()
+        .for_each(|sender| sender.send(()).unwrap());
     while queue.stats().completed < 2 {
         std::thread::yield_now();
     }
