@@ -12,8 +12,7 @@ mod slot;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,7 +24,7 @@ use crate::queue::handle::Queue;
 use crate::system::System;
 use crate::task::join::{JoinError, JoinHandle};
 
-use erase::{Door, Job, Poller, Ticket};
+use erase::Frame;
 use held::Held;
 use slot::{Ending, Failure, Failures, Slot};
 
@@ -138,23 +137,14 @@ fn run<'env, F, T>(queue: Queue, f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope {
-        queue,
-        door: Door::new(),
-        failures: Arc::default(),
-        held: Held::here(),
-        scope: PhantomData,
-        env: PhantomData,
-    };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    // What makes the borrows of the items sound: nothing can leave this frame before it.
-    let all_ended = scope.door.wait();
+    let failures = Arc::default();
+    let (result, all_ended) = erase::lend(queue, &failures, f);
     let value = result.unwrap_or_else(|payload| resume_unwind(payload));
     assert!(
         all_ended,
         "this process is a forked child: the items of the scope are in the one it was forked from"
     );
-    if let Some(failure) = scope.failures.first() {
+    if let Some(failure) = failures.first() {
         panic!("{failure}");
     }
     value
@@ -162,14 +152,12 @@ where
 
 /// Spawns items that borrow: see [`scope()`].
 pub struct Scope<'scope, 'env: 'scope> {
+    /// Waits for its items.
+    frame: Frame<'scope, 'env>,
     queue: Queue,
-    door: Arc<Door>,
     failures: Arc<Failures>,
     /// The limited queues that the frame has slots of.
     held: Option<Arc<Held>>,
-    /// Invariant, as in `std`: a longer `'scope` would let items borrow for longer than the frame.
-    scope: PhantomData<&'scope mut &'scope ()>,
-    env: PhantomData<&'env mut &'env ()>,
 }
 
 impl fmt::Debug for Scope<'_, '_> {
@@ -181,6 +169,16 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    /// The scope of a frame.
+    fn new(frame: Frame<'scope, 'env>, queue: Queue, failures: &Arc<Failures>) -> Self {
+        Scope {
+            frame,
+            queue,
+            failures: Arc::clone(failures),
+            held: Held::here(),
+        }
+    }
+
     /// Queues a closure, which may block and may borrow what lives longer than the scope.
     ///
     /// # Examples
@@ -195,16 +193,14 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         T: Send + 'scope,
     {
         let kind = Kind::of_borrower::<F>();
-        self.submit(|ticket, slot| {
+        self.submit(|slot| {
             let held = self.held.clone();
             let body = Box::new(move || {
                 let ending = Ending(slot);
                 let value = Held::during(&held, || named(kind, function));
                 ending.returned(value);
             });
-            // SAFETY: `run` waits at the ticket's door before the scope ends that it lends for
-            // `'scope`, so before `'scope` ends.
-            let job = unsafe { Job::new(body, ticket) };
+            let job = self.frame.job(body);
             self.queue.spawn_for(async move { job.run() }, kind)
         })
     }
@@ -223,7 +219,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F::Output: Send + 'scope,
     {
         let kind = Kind::of_borrower::<F>();
-        self.submit(|ticket, slot| {
+        self.submit(|slot| {
             let held = self.held.clone();
             let body = Box::pin(async move {
                 let ending = Ending(slot);
@@ -236,24 +232,23 @@ impl<'scope, 'env> Scope<'scope, 'env> {
                 };
                 ending.returned(value);
             });
-            // SAFETY: as in `spawn_fn`.
-            let poller = unsafe { Poller::new(body, ticket) };
+            let poller = self.frame.poller(body);
             self.queue.spawn_for(poller, kind)
         })
     }
 
-    /// Queues what `spawn` makes of a ticket and of the item's count of its slot, unless it would
-    /// wait for the frame.
+    /// Queues what `spawn` makes of the item's count of its slot, unless that would wait for the
+    /// frame.
     fn submit<T: Send + 'scope>(
         &'scope self,
-        spawn: impl FnOnce(Ticket, Arc<Slot<T>>) -> JoinHandle<()>,
+        spawn: impl FnOnce(Arc<Slot<T>>) -> JoinHandle<()>,
     ) -> ScopedHandle<'scope, T> {
         let slot = Slot::new(&self.failures);
         let join = if Held::bars(self.held.as_ref(), self.queue.0.queue) {
             slot.fail(Failure::Deadlock);
             None
         } else {
-            let join = spawn(self.door.enter(), Arc::clone(&slot));
+            let join = spawn(Arc::clone(&slot));
             if join.is_rejected() {
                 slot.fail(Failure::Rejected);
             }

@@ -6,28 +6,28 @@
 //!
 //! # Why this is sound
 //!
-//! Let `'a` be what an item borrows for, and call *the body* the box of the user's closure or
+//! Let `'scope` be what an item borrows for, and call *the body* the box of the user's closure or
 //! future, with all that it captured and all that it made.
 //!
 //! 1. **The body is gone before its ticket.** [`Job`] and [`Poller`] own both, in fields, and
 //!    fields are dropped in the order in which they are declared: the body first. A body that is
 //!    run is consumed by the call, which ends, or unwinds, before the ticket is touched. There is
 //!    no third way: neither type gives the body or the ticket out.
-//! 2. **Nothing that borrows leaves the body by another way.** What a body returns through the
-//!    engine is `()`. A panic's payload is `'static` by its own type. Wakers point at the engine's
-//!    allocation, whose memory may outlive the frame but in which the body has been dropped; that
-//!    allocation names the erased type, and running nothing of it is what "dropped" means.
+//! 2. **Nothing that borrows leaves the body by another way.** What a body returns to the engine is
+//!    `()`. A panic's payload is `'static` by its own type. Wakers point at the engine's
+//!    allocation, whose memory may outlive the frame but in which the body has been dropped.
 //!    Results go through a slot of `scope.rs`: the body holds one count of it, and the handle,
-//!    which the borrow checker keeps inside of `'a`, the other.
-//! 3. **The frame waits for the tickets.** [`Door::wait`] returns when there is no ticket, and
-//!    `scope.rs` calls it before the frame can go on, whether its closure returned or panicked. It
-//!    is no destructor, which could be leaked. If waiting itself panicked, which would be a bug of
-//!    ours, the process ends: `guard::run_or_abort`.
+//!    which the borrow checker keeps inside of `'scope`, the other.
+//! 3. **The frame waits for the tickets.** [`lend`] alone makes a [`Frame`], lends it, and calls
+//!    [`Door::wait`] before it returns, whether the closure that it lent to returned or panicked;
+//!    `'scope` is a lifetime of that loan, and cannot be longer than it because it is invariant and
+//!    chosen by `lend`. The wait is no destructor, which could be leaked. If waiting itself
+//!    panicked, which would be a bug of ours, the process ends: `guard::run_or_abort`.
 //! 4. **A ticket that is never dropped is no hole.** An engine that leaked an item would make the
 //!    frame wait for ever; it would not let it go.
-//! 5. **No ticket is made after the last one is gone.** Making one takes a `&Scope`, which only the
-//!    frame's closure and items with tickets have: while one of these runs the frame is not past
-//!    the door, or its closure has not returned.
+//! 5. **No ticket is made after the last one is gone.** Making one takes a `&'scope Frame`, which
+//!    only the closure and items with tickets have: while one of these runs the closure has not
+//!    returned, or the frame is not past the door.
 //! 6. **A forked child** has one thread. If that is the frame's, no other thread exists that could
 //!    use a body, so the frame may go on, and does.
 //!
@@ -36,12 +36,19 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
+use crate::queue::handle::Queue;
 use crate::{block, guard, os};
+
+use super::Scope;
+use super::slot::Failures;
 
 /// What a frame waits at until its items are gone.
 #[derive(Debug)]
@@ -128,6 +135,68 @@ impl Drop for Ticket {
     }
 }
 
+/// What a scope is lent with: it makes items that borrow.
+pub(super) struct Frame<'scope, 'env: 'scope> {
+    door: Arc<Door>,
+    /// Invariant, as in `std`: a longer `'scope` would let items borrow for longer than the loan.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// Lends a scope to `f`, and waits until all items are gone that it was used for, however `f` ends.
+/// False: a forked child has gone on without its items.
+pub(super) fn lend<'env, F, T>(
+    queue: Queue,
+    failures: &Arc<Failures>,
+    f: F,
+) -> (thread::Result<T>, bool)
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let door = Door::new();
+    let frame = Frame {
+        door: Arc::clone(&door),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let scope = Scope::new(frame, queue, failures);
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    // Premise 3: nothing leaves this function before it.
+    let all_ended = door.wait();
+    (result, all_ended)
+}
+
+impl<'scope> Frame<'scope, '_> {
+    /// An item of this closure.
+    pub(super) fn job(&'scope self, body: Box<dyn FnOnce() + Send + 'scope>) -> Job {
+        // SAFETY: the types differ in the lifetime alone, so their layout is the same. That the
+        // box is not used after `'scope` is the argument at the top.
+        let body = unsafe {
+            mem::transmute::<Box<dyn FnOnce() + Send + 'scope>, Box<dyn FnOnce() + Send + 'static>>(
+                body,
+            )
+        };
+        let ticket = self.door.enter();
+        Job { body, ticket }
+    }
+
+    /// An item of this future.
+    pub(super) fn poller(
+        &'scope self,
+        body: Pin<Box<dyn Future<Output = ()> + Send + 'scope>>,
+    ) -> Poller {
+        // SAFETY: as in `job`.
+        let body = unsafe {
+            mem::transmute::<
+                Pin<Box<dyn Future<Output = ()> + Send + 'scope>>,
+                Pin<Box<dyn Future<Output = ()> + Send + 'static>>,
+            >(body)
+        };
+        let _ticket = self.door.enter();
+        Poller { body, _ticket }
+    }
+}
+
 /// A closure of a scope, as the engine takes it.
 pub(super) struct Job {
     /// Dropped before the ticket: the order of the fields is a part of the argument above.
@@ -136,21 +205,6 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Takes the lifetime off.
-    ///
-    /// # Safety
-    /// - The caller calls [`Door::wait`] of the ticket's door before `'a` ends, whatever happens.
-    pub(super) unsafe fn new<'a>(body: Box<dyn FnOnce() + Send + 'a>, ticket: Ticket) -> Job {
-        // SAFETY: the types differ in the lifetime alone, so their layout is the same. That the
-        // box is not used after `'a` is the argument at the top, whose premise 3 the caller owes.
-        let body = unsafe {
-            mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Box<dyn FnOnce() + Send + 'static>>(
-                body,
-            )
-        };
-        Job { body, ticket }
-    }
-
     /// Runs the body; afterwards nothing of it is left.
     pub(super) fn run(self) {
         let Job { body, ticket } = self;
@@ -171,29 +225,6 @@ pub(super) struct Poller {
     /// Dropped before the ticket: as in [`Job`].
     body: Pin<Box<dyn Future<Output = ()> + Send + 'static>>,
     _ticket: Ticket,
-}
-
-impl Poller {
-    /// Takes the lifetime off.
-    ///
-    /// # Safety
-    /// - As for [`Job::new`].
-    pub(super) unsafe fn new<'a>(
-        body: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
-        ticket: Ticket,
-    ) -> Poller {
-        // SAFETY: as in `Job::new`.
-        let body = unsafe {
-            mem::transmute::<
-                Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
-                Pin<Box<dyn Future<Output = ()> + Send + 'static>>,
-            >(body)
-        };
-        Poller {
-            body,
-            _ticket: ticket,
-        }
-    }
 }
 
 impl Future for Poller {
@@ -243,14 +274,15 @@ mod tests {
         let door = Door::new();
         let seen = Arc::default();
         let witness = || Witness(Arc::clone(&door), Arc::clone(&seen));
-        let job = |body| {
-            // SAFETY: the body borrows nothing.
-            unsafe { Job::new(body, door.enter()) }
+        let frame = Frame {
+            door: Arc::clone(&door),
+            scope: PhantomData,
+            env: PhantomData,
         };
         let (a, b, c) = (witness(), witness(), witness());
-        job(Box::new(move || drop(a))).run();
-        drop(job(Box::new(move || drop(b))));
-        let panics = job(Box::new(move || {
+        frame.job(Box::new(move || drop(a))).run();
+        drop(frame.job(Box::new(move || drop(b))));
+        let panics = frame.job(Box::new(move || {
             let _c = c;
             panic!("a test");
         }));
@@ -261,8 +293,7 @@ mod tests {
             let _d = d;
             std::future::pending::<()>().await;
         });
-        // SAFETY: the body borrows nothing.
-        let mut poller = unsafe { Poller::new(body, door.enter()) };
+        let mut poller = frame.poller(body);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut poller).poll(&mut cx).is_pending());
         drop(poller);

@@ -432,9 +432,9 @@ impl JoinError {
         matches!(self.0, Kind::Rejected)
     }
 
-    /// Whether the item was refused because it would never have run: it needs a slot of a queue that
-    /// whoever waits for it keeps until it has ended. Only items of a [`scope`](crate::scope()) are
-    /// refused for that.
+    /// Whether the item was refused because it would never have run: it needs a slot of a queue
+    /// that whoever waits for it keeps until it has ended. Only items of a
+    /// [`scope`](crate::scope()) are refused for that.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.0, Kind::Deadlock)
     }
