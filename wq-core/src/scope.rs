@@ -36,8 +36,8 @@ use slot::{Ending, Failure, Failures, Slot};
 /// panics, the items are waited for all the same, and then the panic goes on.
 ///
 /// # Panics
-/// If `f` panics, with its payload. If an item panicked and its handle was not asked for the result,
-/// as in `std`. If an item did not run, and nobody learned that from its handle: its queue refused
+/// If `f` panics, with its payload. If an item panicked and its handle was not asked for the
+/// result, as in `std`. If an item did not run, and nobody learned that from its handle: its queue refused
 /// it, a shutdown dropped it, or it would have waited for a slot that the caller itself holds
 /// ([`JoinError::is_deadlock`]).
 ///
@@ -118,7 +118,8 @@ impl Queue {
     /// let two = wq_core::Workqueue::unbound("two at a time").max_active(2).build()?;
     /// let numbers = [1, 2, 3, 4, 5, 6];
     /// let sum: i32 = two.scope(|s| {
-    ///     let parts: Vec<_> = numbers.chunks(2).map(|c| s.spawn_fn(move || c[0] + c[1])).collect();
+    ///     let pairs = numbers.chunks(2);
+    ///     let parts: Vec<_> = pairs.map(|c| s.spawn_fn(move || c[0] + c[1])).collect();
     ///     parts.into_iter().map(|part| part.join().expect("no item panics")).sum()
     /// });
     /// assert_eq!(sum, 21);
