@@ -27,8 +27,8 @@ impl Kind {
         Of::<F>::KIND
     }
 
-    /// The kind of items that are made of an `F` which may borrow, and which therefore has no number
-    /// of its own: it is known by its name.
+    /// The kind of items that are made of an `F` which may borrow, and which therefore has no
+    /// number of its own: it is known by its name.
     pub(crate) fn of_borrower<F>() -> &'static Kind {
         Of::<F>::BY_NAME
     }

@@ -37,8 +37,9 @@ use slot::{Ending, Failure, Failures, Slot};
 ///
 /// # Panics
 /// If `f` panics, with its payload. If an item panicked and its handle was not asked for the
-/// result, as in `std`. If an item did not run, and nobody learned that from its handle: its queue refused
-/// it, a shutdown dropped it, or it would have waited for a slot that the caller itself holds
+/// result, as in `std`. If an item did not run, and nobody learned that from its handle: its
+/// queue refused it, a shutdown dropped it, or it would have waited for a slot that the caller
+/// itself holds
 /// ([`JoinError::is_deadlock`]).
 ///
 /// # Examples
