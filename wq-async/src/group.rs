@@ -1,12 +1,12 @@
 //! Tasks that belong together: [`TaskGroup`].
 //!
-//! A group owns join handles and nothing else; its tasks are ordinary items of ordinary queues. Each
-//! handle is polled once when it joins the group, with a waker of its own that notes the task's end
-//! in a list. So results come in the order in which tasks ended, and a wait looks at those that
-//! ended alone. Not for borrows: those need a frame that blocks, `wq::scope`.
+//! A group owns join handles and nothing else; its tasks are ordinary items of ordinary queues.
+//! Each handle is polled once when it joins the group, with a waker of its own that notes the
+//! task's end in a list. So results come in the order in which tasks ended, and a wait looks at
+//! those that ended alone. Not for borrows: those need a frame that blocks, `wq::scope`.
 //!
-//! Invariant: a result is in the group until somebody was given it. The waits have no state, so that
-//! dropping one loses nothing.
+//! Invariant: a result is in the group until somebody was given it. The waits have no state, so
+//! that dropping one loses nothing.
 
 mod ended;
 mod wait;
@@ -332,8 +332,8 @@ impl<T: Send + 'static> TaskGroup<T> {
 
 impl<T: Send + 'static, E: Send + 'static> TaskGroup<Result<T, E>> {
     /// Waits until all tasks have returned `Ok`, and takes the values, in the order in which the
-    /// tasks ended. As soon as one fails, panics or was aborted, the others are aborted, waited for,
-    /// and dropped with their results.
+    /// tasks ended. As soon as one fails, panics or was aborted, the others are aborted, waited
+    /// for, and dropped with their results.
     ///
     /// # Errors
     /// The first failure.
