@@ -5,6 +5,7 @@
 
 mod executor_set;
 mod floor;
+mod net;
 mod pool;
 mod queues;
 mod sensing;
@@ -27,6 +28,7 @@ use crate::runtime::{
     AsyncExecutor, Runtime, RuntimeId, Smol, Threads, TokioBlocking, TokioCt, TokioMt, TokioPinned,
     WqBlockOn, WqDeclared, WqMarked, WqPercpu, WqRun,
 };
+use net::Echo;
 use sensing::Shape;
 
 /// One thing to measure.
@@ -56,6 +58,8 @@ pub(crate) enum Group {
     Spawning,
     /// Order, limits and waiting for many.
     Queues,
+    /// Sockets.
+    Net,
     /// Lateness of timers.
     Timers,
     /// Lateness of short tasks among tasks that block without a word, after the first moments.
@@ -116,6 +120,8 @@ enum Suits {
     Highpri,
     /// Plain runtimes, and two threads without one.
     Mutex,
+    /// Plain runtimes that wait for sockets, and threads that do so by hand.
+    Echo,
     /// Marked and unmarked, and what the work takes without a runtime.
     Pool,
     /// Those that end within the bounds of patience.
@@ -131,6 +137,7 @@ impl Group {
         Self::AsyncExecutor,
         Self::Spawning,
         Self::Queues,
+        Self::Net,
         Self::Timers,
         Self::Sensing,
         Self::SensingCold,
@@ -147,6 +154,7 @@ impl Group {
             Self::AsyncExecutor => "async-executor",
             Self::Spawning => "spawning",
             Self::Queues => "queues",
+            Self::Net => "net",
             Self::Timers => "timers",
             Self::Sensing => "sensing",
             Self::SensingCold => "sensing-cold",
@@ -164,6 +172,7 @@ impl Group {
             Self::AsyncExecutor => "the shapes of async-executor's own benchmarks",
             Self::Spawning => "spawns and joins that these leave out",
             Self::Queues => "order, limits, waiting for many",
+            Self::Net => "echo over TCP on the loopback: a message there and back",
             Self::Timers => "lateness of timers",
             Self::Sensing => "lateness of short tasks among others that block unmarked; steady",
             Self::SensingCold => "the same in the first 200 ms of a process's runtime",
@@ -186,6 +195,7 @@ impl Group {
             | Self::AsyncExecutor
             | Self::Spawning
             | Self::Queues
+            | Self::Net
             | Self::SensingWork
             | Self::Floor => false,
         }
@@ -217,6 +227,7 @@ impl Case {
             Suits::Hogs => poison || id == Id::Bare,
             Suits::Highpri => poison || id == Id::WqPercpu,
             Suits::Mutex => matches!(id, Id::Wq | Id::TokioMt | Id::Smol | Id::Bare),
+            Suits::Echo => (plain && id != Id::TokioPinned) || id == Id::Bare,
             Suits::Pool => poison || matches!(id, Id::WqMarked | Id::Bare),
             Suits::Crowd => matches!(id, Id::Wq | Id::WqMarked | Id::TokioBlocking),
             Suits::Bare => id == Id::Bare,
@@ -315,6 +326,15 @@ macro_rules! hogs {
     };
 }
 
+/// Echo over so many connections, with messages of so many bytes.
+macro_rules! echo {
+    ($name:literal, $connections:literal, $len:literal, $summary:literal) => {
+        case!($name, Net, Echo, net::echo,
+            [Echo { connections: $connections, len: $len }],
+            or net::echo_bare, $summary)
+    };
+}
+
 /// An entry of the registry without a runtime.
 macro_rules! floor {
     ($name:literal, $function:expr, $summary:literal) => {
@@ -370,6 +390,12 @@ pub(crate) static ALL: &[Case] = &[
         "1 000 futures that yield once, 16 at a time"),
     case!("flush_1000", Queues, Plain, queues::flush_1000,
         "1 000 futures are submitted and waited for together"),
+    echo!("echo_1", 1, 64, "64 bytes over 1 connection"),
+    echo!("echo_64", 64, 64, "64 bytes over 64 connections"),
+    echo!("echo_512", 512, 64, "64 bytes over 512 connections"),
+    echo!("echo_1_16k", 1, 16_384, "16 KiB over 1 connection"),
+    echo!("echo_64_16k", 64, 16_384, "16 KiB over 64 connections"),
+    echo!("echo_512_16k", 512, 16_384, "16 KiB over 512 connections"),
     case!("tick_under_load", Timers, Plain, timers::tick_under_load,
         "a 1 ms interval while 4 tasks work 10 us and yield, for ever"),
     poison!("naps_k2", steady, Sleep, 2,

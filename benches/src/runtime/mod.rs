@@ -12,6 +12,8 @@ mod wq_family;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::net::TcpStream;
 use std::str::FromStr;
 use std::time::Instant;
 
@@ -45,6 +47,8 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
     type Limited: Limited;
     /// The idiom for "wait until all of these have ended".
     type Group: Group;
+    /// Its TCP stream.
+    type Wire: Wire;
 
     /// Starts the runtime of this process; called once.
     fn start() -> Self;
@@ -104,6 +108,18 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
 
     /// Makes a group that can be waited for.
     fn group(self) -> Self::Group;
+}
+
+/// A TCP stream of a runtime.
+pub(crate) trait Wire: Send + Sized + 'static {
+    /// Registers a non-blocking socket; called on the runtime.
+    fn adopt(socket: TcpStream) -> io::Result<Self>;
+
+    /// Reads what there is; 0 at the end.
+    fn read(&mut self, room: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes all of it.
+    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// Futures that run one after the other.

@@ -1,17 +1,20 @@
 //! async-executor, plain and as smol composes it with async-io.
 
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use smol::channel;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::Semaphore;
-use smol::{Executor, Task, Timer};
+use smol::{Async, Executor, Task, Timer};
 use tokio_util::task::TaskTracker;
 
-use super::{Group, Job, Limited, Ordered, Runtime, workers};
+use super::{Group, Job, Limited, Ordered, Runtime, Wire, workers};
 
 /// async-executor alone: threads wait by futures-lite's parker, and the main thread runs tasks
 /// while it waits for its root, as in that crate's own benchmarks.
@@ -68,6 +71,7 @@ impl<S: Style> Runtime for Executors<S> {
     type Ordered<F: Job> = channel::Sender<F>;
     type Limited = Arc<Semaphore>;
     type Group = Tracked;
+    type Wire = Async<TcpStream>;
 
     fn start() -> Self {
         for number in 0..workers() {
@@ -182,5 +186,19 @@ impl Group for Tracked {
         self.0.close();
         self.0.wait().await;
         self.0.reopen();
+    }
+}
+
+impl Wire for Async<TcpStream> {
+    fn adopt(socket: TcpStream) -> io::Result<Self> {
+        Self::new(socket)
+    }
+
+    async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, room).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
     }
 }

@@ -1,17 +1,19 @@
 //! tokio's schedulers: `multi_thread` plain, pinned and with marked blocking, `current_thread`.
 
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime as TokioRuntime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::{Group, Job, Limited, Ordered, Runtime, workers};
+use super::{Group, Job, Limited, Ordered, Runtime, Wire, workers};
 use crate::harness::machine;
 
 /// `multi_thread` with two workers, otherwise as tokio's builder makes it.
@@ -101,6 +103,7 @@ impl<K: Flavour> Runtime for Tokio<K> {
     type Ordered<F: Job> = mpsc::UnboundedSender<F>;
     type Limited = Arc<Semaphore>;
     type Group = TaskTracker;
+    type Wire = tokio::net::TcpStream;
 
     fn start() -> Self {
         let runtime = K::build().expect("tokio's runtime starts");
@@ -224,5 +227,19 @@ impl Group for TaskTracker {
         self.close();
         self.wait().await;
         self.reopen();
+    }
+}
+
+impl Wire for tokio::net::TcpStream {
+    fn adopt(socket: std::net::TcpStream) -> io::Result<Self> {
+        Self::from_std(socket)
+    }
+
+    async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, room).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
     }
 }

@@ -1,13 +1,16 @@
 //! wq: one System with two lanes and otherwise all defaults, for every row.
 
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use wq::{JoinHandle, Sensing, System, Workqueue};
 
-use super::{Group, Job, Limited, Ordered, Runtime, workers};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Group, Job, Limited, Ordered, Runtime, Wire, workers};
 
 /// A program's root runs as a task of the default queue, as under `#[wq::main]`.
 pub(crate) type WqRun = Wq<RootIsTask>;
@@ -140,6 +143,7 @@ impl<R: Root> Runtime for Wq<R> {
     type Ordered<F: Job> = Workqueue;
     type Limited = Workqueue;
     type Group = Workqueue;
+    type Wire = wq::net::TcpStream;
 
     fn start() -> Self {
         let system = SYSTEM.get_or_init(|| {
@@ -247,6 +251,20 @@ impl<R: Root> Runtime for Wq<R> {
             .system(self.system)
             .build()
             .expect("the queue is made")
+    }
+}
+
+impl Wire for wq::net::TcpStream {
+    fn adopt(socket: std::net::TcpStream) -> io::Result<Self> {
+        Self::try_from(socket)
+    }
+
+    async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, room).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
     }
 }
 
