@@ -227,16 +227,23 @@ impl Poller for Reactor {
         FOUND.set(found);
     }
 
+    fn peek(&self) -> bool {
+        // Relaxed: a hint.
+        let found = self.registered.load(Ordering::Relaxed) > 0
+            && self.vigil.claim()
+            && self.wait(Some(Duration::ZERO));
+        if found {
+            self.deliver();
+        }
+        found
+    }
+
     fn glance(&self, now_ns: u64) {
-        // Relaxed, here and below: hints.
+        // Relaxed, here and below: a hint.
         let glanced_ns = self.glanced_ns.load(Ordering::Relaxed);
-        let is_due = now_ns.wrapping_sub(glanced_ns) >= GLANCE_EVERY_NS
-            && self.registered.load(Ordering::Relaxed) > 0;
-        if is_due && self.vigil.claim() {
+        if now_ns.wrapping_sub(glanced_ns) >= GLANCE_EVERY_NS {
             self.glanced_ns.store(now_ns, Ordering::Relaxed);
-            if self.wait(Some(Duration::ZERO)) {
-                self.deliver();
-            }
+            self.peek();
         }
     }
 }

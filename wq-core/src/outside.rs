@@ -30,6 +30,10 @@ pub trait Poller: Sync {
     /// Wakes the tasks that this thread found something for.
     fn deliver(&self);
 
+    /// A worker that has nothing to do, before it goes to sleep: looks whether there is something,
+    /// if nobody waits, and delivers it. True: there was.
+    fn peek(&self) -> bool;
+
     /// A busy worker, between two items, at this moment of the monotonic clock: looks whether there
     /// is something, if nobody has for a while, and delivers it.
     fn glance(&self, now_ns: u64);
