@@ -61,6 +61,7 @@
 //! |---|---|---|
 //! | `macros` | yes | [`main`](macro@main) and [`test`](macro@test) |
 //! | `time` | yes | [`time`] |
+//! | `net` | yes | `net` and `io`: sockets and other descriptors, on Linux |
 //! | `futures-spawn` | | `futures::task::Spawn` for [`Queue`] |
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
