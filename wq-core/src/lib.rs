@@ -159,4 +159,4 @@ pub use self::topology::{AffinityScope, AffinityScopeError, FakeSpec, Topology};
 #[cfg(not(loom))]
 pub use self::work::delayed::{DelayedWork, Modified};
 #[cfg(not(loom))]
-pub use self::work::{CancelWait, Queued, Work, WorkFlush};
+pub use self::work::{Busy, CancelWait, Queued, Work, WorkFlush, current_work};

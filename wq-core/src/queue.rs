@@ -16,6 +16,7 @@ mod futures_spawn;
 pub(crate) mod handle;
 pub(crate) mod limit;
 pub(crate) mod reap;
+mod verbs;
 pub(crate) mod wait;
 
 use std::fmt;

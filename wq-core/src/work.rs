@@ -11,18 +11,15 @@
 //! to be whole ([`WorkInner::is_ours`]).
 
 pub(crate) mod delayed;
+mod run;
 mod wait;
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use crate::current::Current;
 use crate::kind::Kind;
 use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
@@ -30,7 +27,9 @@ use crate::queue::handle::Queue;
 use crate::queue::wait::WaitError;
 use crate::{guard, os, route, task};
 
-use wait::Progress;
+pub use run::current_work;
+use run::{Body, Run, RunFuture};
+use wait::{Afterwards, Progress};
 pub use wait::{CancelWait, WorkFlush};
 
 /// Answer to a queueing call.
@@ -73,8 +72,8 @@ pub(crate) struct WorkInner {
     /// The process that it is in (see `os::generation`): where it was made, or the forked child
     /// that found it idle and has queued it since. Written by `is_ours`.
     process: AtomicU32,
-    /// The function. Locked only by the one execution that there is.
-    body: Mutex<Box<dyn FnMut() + Send>>,
+    /// What it does. Locked only by the one execution that there is.
+    body: Mutex<Body>,
     /// The execution that waits for the running one to end.
     deferred: Mutex<Option<Waker>>,
     /// Which requests have ended, and who waits for which.
@@ -89,16 +88,26 @@ impl fmt::Debug for WorkInner {
     }
 }
 
-thread_local! {
-    /// The item whose function runs on this thread.
-    static INSIDE: Cell<*const WorkInner> = const { Cell::new(std::ptr::null()) };
-}
-
 /// A re-queueable work item.
 ///
 /// Queue it with [`Queue::queue`]. However often it is queued while it is pending, one execution
 /// follows; queued while it runs, one more follows after it, never beside it, whatever the queue.
 /// A clone is another handle to the same item.
+///
+/// # Statics
+/// An item that a whole program shares is a static: its handle derefs.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use wq_core::{Queued, Work};
+///
+/// static TICK: LazyLock<Work> = LazyLock::new(|| Work::new(|| println!("tick")));
+///
+/// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+/// assert_eq!(queue.queue(&TICK), Queued::New);
+/// TICK.flush().wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Forks
 /// In a forked child, an item that was pending or ran at the fork stays so: waits for it are errors
@@ -121,17 +130,105 @@ thread_local! {
 /// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "work_struct")]
-#[doc(alias = "INIT_WORK")]
+#[doc(alias = "DECLARE_WORK")]
 pub struct Work(Arc<WorkInner>);
+
+/// Whether an item is pending, and whether it runs: [`Work::busy`]. Both, after it was queued while
+/// it ran.
+///
+/// # Examples
+/// ```
+/// use wq_core::{Busy, Work};
+///
+/// let work = Work::new(|| ());
+/// assert_eq!(work.busy(), Busy::default());
+/// assert!(work.busy().is_idle());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub struct Busy {
+    /// An execution is to come.
+    pub pending: bool,
+    /// The function runs, or the future of an execution is under way.
+    pub running: bool,
+}
+
+impl Busy {
+    /// Neither.
+    pub fn is_idle(self) -> bool {
+        self == Busy::default()
+    }
+}
 
 impl Work {
     /// An idle item that runs `function`.
-    pub fn new(function: impl FnMut() + Send + 'static) -> Work {
+    #[doc(alias = "INIT_WORK")]
+    pub fn new(mut function: impl FnMut() + Send + 'static) -> Work {
+        let kind = kind_of(&function);
+        Work::of(kind, Body::Call(Box::new(move |_| function())))
+    }
+
+    /// An idle item whose function gets a handle to the item, to queue it again for instance.
+    ///
+    /// The item keeps no handle to itself: it goes with the last one outside, after what is pending
+    /// has run.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Queue, Work};
+    ///
+    /// let owner = wq_core::Workqueue::unbound("steps").build()?;
+    /// let (queue, mut left) = (Queue::clone(&owner), 3);
+    /// let steps = Work::with_self(move |this| {
+    ///     left -= 1;
+    ///     if left > 0 {
+    ///         let _ = queue.queue(this); // once more, after this run
+    ///     }
+    /// });
+    /// let _ = owner.queue(&steps);
+    /// owner.drain().wait()?;
+    /// assert_eq!(owner.stats().completed, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_self(function: impl FnMut(&Work) + Send + 'static) -> Work {
+        let kind = kind_of(&function);
+        Work::of(kind, Body::Call(Box::new(function)))
+    }
+
+    /// An idle item that makes a future for each execution, and runs until that is ready.
+    ///
+    /// A suspended execution is one that runs: it keeps its slot, a request meanwhile leads to one
+    /// more execution after it, flushes and cancels wait for it. [`current_work`] is the item.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Queued, Work};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("polls").build()?;
+    /// let mut rounds = 0;
+    /// let poll = Work::new_async(move || {
+    ///     rounds += 1;
+    ///     async move { println!("round {rounds}") }
+    /// });
+    /// assert_eq!(queue.queue(&poll), Queued::New);
+    /// poll.flush().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new_async<F>(mut function: impl FnMut() -> F + Send + 'static) -> Work
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let make = move |_: &Work| -> RunFuture { Box::pin(function()) };
+        Work::of(Kind::of::<F>(), Body::Future(Box::new(make)))
+    }
+
+    /// An idle item.
+    fn of(kind: &'static Kind, body: Body) -> Work {
         Work(Arc::new(WorkInner {
             state: WorkState::new(),
-            kind: kind_of(&function),
+            kind,
             process: AtomicU32::new(os::generation()),
-            body: Mutex::new(Box::new(function)),
+            body: Mutex::new(body),
             deferred: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
         }))
@@ -149,9 +246,26 @@ impl Work {
     }
 
     /// Whether the function runs; may be stale when it returns.
-    #[doc(alias = "work_busy")]
     pub fn is_running(&self) -> bool {
         self.0.state.is_running()
+    }
+
+    /// Whether an execution is to come, and whether one runs, at one moment; may be stale when it
+    /// returns.
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("tick"));
+    /// let _ = queue.queue(&work);
+    /// work.flush().wait()?;
+    /// assert!(work.busy().is_idle());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "work_busy")]
+    pub fn busy(&self) -> Busy {
+        let (pending, running) = self.0.state.busy();
+        Busy { pending, running }
     }
 
     /// Takes a pending execution back; says whether there was one. A running one goes on.
@@ -191,7 +305,7 @@ impl Work {
     /// ```
     #[doc(alias = "cancel_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
-        CancelWait::begin(&self.0, self.0.disable_and_cancel())
+        CancelWait::begin(&self.0, self.0.disable_and_cancel(), Afterwards::Enable)
     }
 
     /// Waits until the execution that was last asked for (pending, else running) has ended.
@@ -235,6 +349,36 @@ impl Work {
     #[doc(alias = "disable_work")]
     pub fn disable(&self) -> bool {
         self.0.disable_and_cancel()
+    }
+
+    /// As [`Work::disable`], and waits until a running execution has ended. Yields whether it was
+    /// pending. From the call on the item is disabled, also after the wait.
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it; the item stays disabled.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{Queued, Work};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = Work::new(|| ());
+    /// let _ = queue.queue(&work);
+    /// work.disable_and_wait().wait()?;
+    /// assert!(work.busy().is_idle());
+    /// assert_eq!(queue.queue(&work), Queued::Disabled);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "disable_work_sync")]
+    pub fn disable_and_wait(&self) -> CancelWait {
+        CancelWait::begin(
+            &self.0,
+            self.0.disable_and_cancel(),
+            Afterwards::StayDisabled,
+        )
     }
 
     /// Undoes one [`Work::disable`]: `Some(true)` if the item is enabled now, `None` if it was
@@ -316,11 +460,7 @@ impl WorkInner {
 
     /// Queues a granted request.
     fn submit(self: &Arc<Self>, queue: &Queue, home: usize, request: Request) -> Queued {
-        let run = Run {
-            work: Arc::clone(self),
-            request,
-            over: false,
-        };
+        let run = Run::new(self, request);
         let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         match route::submit(queue.0.queue, entry) {
@@ -337,15 +477,12 @@ impl WorkInner {
     pub(crate) fn submit_promised(
         self: &Arc<Self>,
         queue: &Queue,
+        home: Option<usize>,
         request: Request,
         colour: Colour,
     ) {
-        let run = Run {
-            work: Arc::clone(self),
-            request,
-            over: false,
-        };
-        let home = queue.0.system.ordinal_of_current_cpu();
+        let run = Run::new(self, request);
+        let home = home.unwrap_or_else(|| queue.0.system.ordinal_of_current_cpu());
         let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         route::submit_promised(queue.0.queue, entry, colour);
@@ -382,11 +519,16 @@ impl WorkInner {
 
     /// Refuses requests and takes a pending one back.
     fn disable_and_cancel(&self) -> bool {
+        self.disable();
+        self.cancel()
+    }
+
+    /// Refuses requests, one level more.
+    fn disable(&self) {
         assert!(
             self.state.disable(),
             "an item cannot be disabled more than 65535 times at once"
         );
-        self.cancel()
     }
 
     /// Has the execution that waited for the running one go on.
@@ -415,7 +557,7 @@ impl WorkInner {
 
     /// An error if the caller is inside this item's function.
     fn check_not_inside(&self) -> Result<(), WaitError> {
-        if INSIDE.with(Cell::get) == std::ptr::from_ref(self) {
+        if run::is_inside(self) {
             return Err(WaitError::itself("the work item itself"));
         }
         Ok(())
@@ -432,62 +574,15 @@ impl WorkInner {
         begin
     }
 
-    /// Runs the function; the caller holds the right to.
-    fn run_body(&self, request: Request) {
-        let outer = INSIDE.replace(std::ptr::from_ref(self));
-        Current::with(|current| {
-            if let Some(current) = current {
-                current.worker.note_kind(self.kind);
-            }
-        });
-        let result = catch_unwind(AssertUnwindSafe(|| (lock(&self.body))()));
-        INSIDE.set(outer);
-        let wake = self.state.end();
-        self.note_over(request);
-        self.wake_deferred(wake);
-        if let Err(payload) = result {
-            // The task layer counts and reports it.
-            resume_unwind(payload);
+    /// As [`WorkInner::begin`]; who has to wait is woken by `waker` when the running execution has
+    /// ended.
+    fn begin_or_wait(&self, request: Request, waker: &Waker) -> Begin {
+        let begin = self.begin(request);
+        if begin != Begin::Wait {
+            return begin;
         }
-    }
-}
-
-/// One requested execution, as a task.
-struct Run {
-    work: Arc<WorkInner>,
-    request: Request,
-    over: bool,
-}
-
-impl Future for Run {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut begin = self.work.begin(self.request);
-        if begin == Begin::Wait {
-            *lock(&self.work.deferred) = Some(cx.waker().clone());
-            // The running execution may have ended before the waker was there: look again.
-            begin = self.work.begin(self.request);
-        }
-        match begin {
-            Begin::Wait => return Poll::Pending,
-            Begin::Stale => {}
-            Begin::Run => {
-                self.over = true;
-                self.work.run_body(self.request);
-            }
-        }
-        self.over = true;
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        // Dropped unexecuted (refused, or by a shutdown): the request is over.
-        self.work.cancel_request(self.request);
+        *lock(&self.deferred) = Some(waker.clone());
+        // The running execution may have ended before the waker was there: look again.
+        self.begin(request)
     }
 }

@@ -174,6 +174,13 @@ impl WorkState {
         self.0.load(Ordering::Acquire) & RUNNING != 0
     }
 
+    /// Whether an execution is to come, and whether the function runs, at one moment.
+    pub(crate) fn busy(&self) -> (bool, bool) {
+        // Acquire: as in `is_pending` and `is_running`.
+        let word = self.0.load(Ordering::Acquire);
+        (word & PENDING != 0, word & RUNNING != 0)
+    }
+
     /// Changes the word by `step`, always with a read-modify-write.
     fn transition<R>(&self, step: impl Fn(u64) -> (u64, R)) -> R {
         // Relaxed: the exchange below synchronises.

@@ -67,17 +67,31 @@ impl WaitCell {
         guard::wake_all(waker);
     }
 
-    /// The report, or a promise to wake.
+    /// The report, or a promise to wake. Cloning a waker, and dropping one, is the user's code: it
+    /// runs outside of the lock.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<FlushReport> {
+        if let Some(ready) = self.look(waker) {
+            return ready;
+        }
+        let mut new = Some(waker.clone());
         let mut state = self.lock();
+        let report = state.report;
+        if report.is_none() {
+            std::mem::swap(&mut state.waker, &mut new);
+        }
+        drop(state);
+        drop(new);
+        report.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The answer, if this waker is there already or none is needed.
+    fn look(&self, waker: &Waker) -> Option<Poll<FlushReport>> {
+        let state = self.lock();
         if let Some(report) = state.report {
-            return Poll::Ready(report);
+            return Some(Poll::Ready(report));
         }
-        match &mut state.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        Poll::Pending
+        let same = state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
+        same.then_some(Poll::Pending)
     }
 }
 

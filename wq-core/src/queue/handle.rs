@@ -5,11 +5,9 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use crate::dump::{self, QueueDump};
 use crate::entry::Entry;
-use crate::kind::Kind;
 use crate::proto::counts::ColourSet;
 use crate::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 use crate::queue::wait::{Destroy, Drain, Flush};
@@ -19,9 +17,7 @@ use crate::system::SystemInner;
 use crate::task;
 use crate::task::builder::{Spec, TaskBuilder};
 use crate::task::join::JoinHandle;
-use crate::task::label;
-use crate::work::delayed::{ArmedList, DelayedWork, Modified};
-use crate::work::{Queued, Work};
+use crate::work::delayed::ArmedList;
 
 use super::limit::UNLIMITED;
 use super::{CLOSED, DRAINING, QueueInner, QueueRef};
@@ -144,7 +140,7 @@ impl Queue {
 
     /// The queue.
     #[inline(always)]
-    fn inner(&self) -> &QueueInner {
+    pub(super) fn inner(&self) -> &QueueInner {
         self.0.queue.get()
     }
 
@@ -259,163 +255,6 @@ impl Queue {
         TaskBuilder::new(self)
     }
 
-    /// See [`TaskBuilder::spawn`].
-    pub(crate) fn spawn_with<F>(&self, spec: Spec, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let (entry, handle) = task::build(self.0.queue, self.home(&spec), future);
-        self.submit_as(spec, entry);
-        handle
-    }
-
-    /// See [`TaskBuilder::spawn_fn`].
-    pub(crate) fn spawn_fn_with<F, T>(&self, spec: Spec, function: F) -> JoinHandle<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let (entry, handle) = task::build_fn(self.0.queue, self.home(&spec), function);
-        self.submit_as(spec, entry);
-        handle
-    }
-
-    /// See [`TaskBuilder::try_spawn`].
-    pub(crate) fn try_spawn_with<F>(
-        &self,
-        spec: Spec,
-        future: F,
-    ) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let home = self.home(&spec);
-        match route::reserve(self.0.queue, home) {
-            Err(refusal) => Err(TrySpawnError {
-                future,
-                full: refusal == Refusal::Full,
-            }),
-            Ok(place) => {
-                let (entry, handle) = task::build(self.0.queue, home, future);
-                if let Some(name) = spec.name {
-                    label::set_name(entry.meta(), name);
-                }
-                route::submit_reserved(self.0.queue, entry, place);
-                Ok(handle)
-            }
-        }
-    }
-
-    /// Where a task of this kind is at home.
-    fn home(&self, spec: &Spec) -> usize {
-        match spec.cpu {
-            Some(cpu) => self.0.system.ordinal(cpu),
-            None => home_of(&self.0.system, self.inner()),
-        }
-    }
-
-    /// Queues a task under its name.
-    fn submit_as(&self, spec: Spec, entry: Entry) {
-        if let Some(name) = spec.name {
-            label::set_name(entry.meta(), name);
-        }
-        reject_if_refused(route::submit(self.0.queue, entry));
-    }
-
-    /// As [`Queue::spawn`], of a future that runs something of kind `kind`.
-    pub(crate) fn spawn_for<F>(&self, future: F, kind: &'static Kind) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let home = home_of(&self.0.system, self.inner());
-        let (entry, handle) = task::build_for(self.0.queue, home, future, kind);
-        reject_if_refused(route::submit(self.0.queue, entry));
-        handle
-    }
-
-    /// Asks for an execution of a re-queueable item, here.
-    ///
-    /// # Examples
-    /// ```
-    /// use wq_core::{Queued, Work};
-    ///
-    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
-    /// let work = Work::new(|| println!("tick"));
-    /// match queue.queue(&work) {
-    ///     Queued::New | Queued::AlreadyPending => work.flush().wait()?,
-    ///     Queued::Disabled | Queued::Closed => unreachable!("nobody disables or closes here"),
-    /// };
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[doc(alias = "queue_work")]
-    #[doc(alias = "schedule_work")]
-    pub fn queue(&self, work: &Work) -> Queued {
-        work.inner()
-            .queue_at(self, home_of(&self.0.system, self.inner()))
-    }
-
-    /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues; otherwise a hint).
-    ///
-    /// # Examples
-    /// ```
-    /// let queue = wq_core::Workqueue::percpu("ticks").build()?;
-    /// let work = wq_core::Work::new(|| println!("on CPU 0, if it is in use"));
-    /// assert_eq!(queue.queue_on(0, &work), wq_core::Queued::New);
-    /// work.flush().wait()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[doc(alias = "queue_work_on")]
-    #[doc(alias = "schedule_work_on")]
-    pub fn queue_on(&self, cpu: usize, work: &Work) -> Queued {
-        work.inner().queue_at(self, self.0.system.ordinal(cpu))
-    }
-
-    /// Asks for an execution after a delay, never earlier. Without delay as [`Queue::queue`].
-    /// The item is pending from now on.
-    ///
-    /// Delays beyond 30 years are cut to that.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::time::Duration;
-    /// use wq_core::{DelayedWork, Queued};
-    ///
-    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
-    /// let tick = DelayedWork::new(|| println!("tick"));
-    /// assert_eq!(queue.queue_after(&tick, Duration::from_secs(60)), Queued::New);
-    /// assert_eq!(queue.queue_after(&tick, Duration::ZERO), Queued::AlreadyPending);
-    /// assert!(tick.cancel());
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "queue_delayed_work")]
-    #[doc(alias = "schedule_delayed_work")]
-    pub fn queue_after(&self, work: &DelayedWork, delay: Duration) -> Queued {
-        work.inner().queue_after(self, delay)
-    }
-
-    /// Sets the delay of an item anew, whatever its state: an armed or queued execution is taken
-    /// back first. A running one is left alone.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::time::Duration;
-    /// use wq_core::{DelayedWork, Modified};
-    ///
-    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
-    /// let tick = DelayedWork::new(|| println!("tick"));
-    /// assert_eq!(queue.modify_after(&tick, Duration::from_secs(60)), Modified::New);
-    /// assert_eq!(queue.modify_after(&tick, Duration::from_secs(1)), Modified::Rearmed);
-    /// assert!(tick.cancel());
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "mod_delayed_work")]
-    pub fn modify_after(&self, work: &DelayedWork, delay: Duration) -> Modified {
-        work.inner().modify_after(self, delay)
-    }
-
     /// The name it was built with.
     ///
     /// # Examples
@@ -490,7 +329,7 @@ impl Queue {
 }
 
 /// The CPU ordinal (per-CPU queues) or lane hint for an item queued here.
-fn home_of(system: &SystemInner, queue: &QueueInner) -> usize {
+pub(super) fn home_of(system: &SystemInner, queue: &QueueInner) -> usize {
     if queue.is_percpu() {
         system.ordinal_of_current_cpu()
     } else {
@@ -516,7 +355,7 @@ where
 }
 
 /// Marks and drops an item that the queue refused, so that its handle says so.
-fn reject_if_refused(submitted: Result<(), (Entry, Refusal)>) {
+pub(super) fn reject_if_refused(submitted: Result<(), (Entry, Refusal)>) {
     if let Err((entry, _)) = submitted {
         entry.meta().set_rejected();
         drop(entry);
@@ -684,8 +523,7 @@ impl Workqueue {
     ///
     /// # Examples
     /// ```
-    /// use std::time::Duration;
-    ///
+    ///     ///
     /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
     /// queue.spawn_fn(|| ());
     /// let report = queue.destroy().wait_timeout(Duration::from_secs(10))?;
@@ -758,8 +596,8 @@ impl Workqueue {
 /// ```
 #[derive(Clone, Copy)]
 pub struct TrySpawnError<F> {
-    future: F,
-    full: bool,
+    pub(super) future: F,
+    pub(super) full: bool,
 }
 
 impl<F> TrySpawnError<F> {

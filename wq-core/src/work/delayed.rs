@@ -1,6 +1,7 @@
 //! Delayed work items: an item and a timer that owns its PENDING bit until it fires.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use crate::queue::handle::Queue;
 use crate::route;
 use crate::timer::{Fire, OnTimer, TimerKey, Timers};
 
+use super::run::Body;
+use super::wait::Afterwards;
 use super::{CancelWait, Queued, Work, WorkFlush, WorkInner, lock};
 
 /// Numbers delayed items, for their queues' lists.
@@ -53,6 +56,8 @@ struct ArmedTimer {
     key: TimerKey,
     timers: Arc<Timers>,
     queue: Queue,
+    /// The CPU that was asked for, by its ordinal.
+    home: Option<usize>,
     request: Request,
 }
 
@@ -85,12 +90,69 @@ impl DelayedWork {
     /// An idle item that runs `function`.
     #[doc(alias = "INIT_DELAYED_WORK")]
     pub fn new(function: impl FnMut() + Send + 'static) -> DelayedWork {
-        DelayedWork(Arc::new(DelayedInner {
-            // Relaxed: only uniqueness matters.
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            work: Work::new(function).0,
-            timer: Mutex::new(None),
+        DelayedWork(DelayedInner::of(Work::new(function)))
+    }
+
+    /// An idle item whose function gets a handle to the item, to arm it again for instance.
+    ///
+    /// The item keeps no handle to itself: it goes with the last one outside, after what is pending
+    /// has run.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq_core::{DelayedWork, Queue};
+    ///
+    /// let owner = wq_core::Workqueue::unbound("beats").build()?;
+    /// let (queue, mut left) = (Queue::clone(&owner), 3);
+    /// let (done, all_done) = std::sync::mpsc::channel();
+    /// let beat = DelayedWork::with_self(move |this| {
+    ///     left -= 1;
+    ///     if left > 0 {
+    ///         let _ = queue.queue_after(this, Duration::from_millis(1));
+    ///     } else {
+    ///         let _ = done.send(());
+    ///     }
+    /// });
+    /// let _ = owner.queue_after(&beat, Duration::from_millis(1));
+    /// all_done.recv()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_self(mut function: impl FnMut(&DelayedWork) + Send + 'static) -> DelayedWork {
+        let kind = super::kind_of(&function);
+        DelayedWork(Arc::new_cyclic(|this: &Weak<DelayedInner>| {
+            let mut this = Weak::clone(this);
+            let call = move |work: &Work| {
+                // Nobody has the timer any more: a new one is as good.
+                let inner = this.upgrade().unwrap_or_else(|| {
+                    let inner = DelayedInner::of(work.clone());
+                    this = Arc::downgrade(&inner);
+                    inner
+                });
+                function(&DelayedWork(inner));
+            };
+            DelayedInner::parts(Work::of(kind, Body::Call(Box::new(call))))
         }))
+    }
+
+    /// An idle item that makes a future for each execution: see [`Work::new_async`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq_core::{DelayedWork, Queued};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("polls").build()?;
+    /// let poll = DelayedWork::new_async(|| async { println!("polled") });
+    /// assert_eq!(queue.queue_after(&poll, Duration::from_millis(1)), Queued::New);
+    /// poll.flush().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new_async<F>(function: impl FnMut() -> F + Send + 'static) -> DelayedWork
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        DelayedWork(DelayedInner::of(Work::new_async(function)))
     }
 
     /// The shared part.
@@ -152,13 +214,65 @@ impl DelayedWork {
     /// ```
     #[doc(alias = "cancel_delayed_work_sync")]
     pub fn cancel_and_wait(&self) -> CancelWait {
-        let disabled = self.0.work.state().disable();
-        assert!(
-            disabled,
-            "an item cannot be disabled more than 65535 times at once"
-        );
-        let was_pending = self.0.cancel();
-        CancelWait::begin(&self.0.work, was_pending)
+        CancelWait::begin(&self.0.work, self.disable(), Afterwards::Enable)
+    }
+
+    /// As [`DelayedWork::cancel`], and refuses requests until [`DelayedWork::enable`] was called as
+    /// often as this.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq_core::{DelayedWork, Queued};
+    ///
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let tick = DelayedWork::new(|| println!("tick"));
+    /// assert_eq!(queue.queue_after(&tick, Duration::from_secs(60)), Queued::New);
+    /// assert!(tick.disable()); // it was armed
+    /// assert_eq!(queue.queue_after(&tick, Duration::ZERO), Queued::Disabled);
+    /// assert_eq!(tick.enable(), Some(true));
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "disable_delayed_work")]
+    pub fn disable(&self) -> bool {
+        self.0.work.disable();
+        self.0.cancel()
+    }
+
+    /// As [`DelayedWork::disable`], and waits until a running execution has ended: see
+    /// [`Work::disable_and_wait`].
+    ///
+    /// # Cancellation
+    /// Dropping the wait abandons it; the item stays disabled.
+    ///
+    /// # Panics
+    /// If the item is disabled 65535 times already.
+    ///
+    /// # Examples
+    /// ```
+    /// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+    /// assert!(!tick.disable_and_wait().wait()?); // it was not armed
+    /// assert_eq!(tick.enable(), Some(true));
+    /// # Ok::<(), wq_core::WaitError>(())
+    /// ```
+    #[doc(alias = "disable_delayed_work_sync")]
+    pub fn disable_and_wait(&self) -> CancelWait {
+        CancelWait::begin(&self.0.work, self.disable(), Afterwards::StayDisabled)
+    }
+
+    /// As [`Work::enable`].
+    ///
+    /// # Examples
+    /// ```
+    /// let tick = wq_core::DelayedWork::new(|| println!("tick"));
+    /// assert_eq!(tick.enable(), None); // it was not disabled
+    /// ```
+    #[doc(alias = "enable_delayed_work")]
+    pub fn enable(&self) -> Option<bool> {
+        self.0.work.state().enable()
     }
 
     /// If the timer is armed, queues the item now; then waits as [`Work::flush`].
@@ -182,15 +296,38 @@ impl DelayedWork {
 }
 
 impl DelayedInner {
+    /// An idle timer for this item.
+    fn of(work: Work) -> Arc<DelayedInner> {
+        Arc::new(DelayedInner::parts(work))
+    }
+
+    /// See [`DelayedInner::of`].
+    fn parts(work: Work) -> DelayedInner {
+        DelayedInner {
+            // Relaxed: only uniqueness matters.
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            work: work.0,
+            timer: Mutex::new(None),
+        }
+    }
+
     /// Locks the timer.
     fn timer(&self) -> MutexGuard<'_, Option<ArmedTimer>> {
         lock(&self.timer)
     }
 
-    /// See [`Queue::queue_after`].
-    pub(crate) fn queue_after(self: &Arc<Self>, queue: &Queue, delay: Duration) -> Queued {
+    /// See [`Queue::queue_after`]; at home on the CPU `home`, if any is given.
+    pub(crate) fn queue_after(
+        self: &Arc<Self>,
+        queue: &Queue,
+        home: Option<usize>,
+        delay: Duration,
+    ) -> Queued {
         if delay.is_zero() {
-            return queue.queue(&Work(Arc::clone(&self.work)));
+            return match home {
+                Some(home) => self.work.queue_at(queue, home),
+                None => queue.queue(&Work(Arc::clone(&self.work))),
+            };
         }
         if !self.work.is_ours(queue) {
             return Queued::Closed;
@@ -198,12 +335,18 @@ impl DelayedInner {
         match self.work.state().request() {
             Requested::Disabled => Queued::Disabled,
             Requested::AlreadyPending => Queued::AlreadyPending,
-            Requested::Granted(request) => self.arm(queue, delay, request),
+            Requested::Granted(request) => self.arm(queue, home, delay, request),
         }
     }
 
     /// Arms the timer for a granted request.
-    fn arm(self: &Arc<Self>, queue: &Queue, delay: Duration, request: Request) -> Queued {
+    fn arm(
+        self: &Arc<Self>,
+        queue: &Queue,
+        home: Option<usize>,
+        delay: Duration,
+        request: Request,
+    ) -> Queued {
         if queue.is_closed() {
             self.work.cancel();
             return Queued::Closed;
@@ -226,6 +369,7 @@ impl DelayedInner {
                     key,
                     timers,
                     queue: queue.clone(),
+                    home,
                     request,
                 });
                 // Under the timer's lock: an item is listed while, and where, it is armed.
@@ -246,9 +390,14 @@ impl DelayedInner {
     }
 
     /// See [`Queue::modify_after`].
-    pub(crate) fn modify_after(self: &Arc<Self>, queue: &Queue, delay: Duration) -> Modified {
+    pub(crate) fn modify_after(
+        self: &Arc<Self>,
+        queue: &Queue,
+        home: Option<usize>,
+        delay: Duration,
+    ) -> Modified {
         let was_pending = self.cancel();
-        match self.queue_after(queue, delay) {
+        match self.queue_after(queue, home, delay) {
             Queued::New if was_pending => Modified::Rearmed,
             // Somebody else was faster; the item is pending, as asked.
             Queued::New => Modified::New,
@@ -315,7 +464,7 @@ impl DelayedInner {
         match promise {
             Promise::Kept(colour) => {
                 self.work
-                    .submit_promised(&armed.queue, armed.request, colour);
+                    .submit_promised(&armed.queue, armed.home, armed.request, colour);
             }
             Promise::Broken(colour) => {
                 self.work.cancel();

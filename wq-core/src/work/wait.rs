@@ -46,6 +46,25 @@ impl Progress {
             .filter_map(|(_, _, waker)| waker.take())
             .collect()
     }
+
+    /// One more waits; its number.
+    fn add(&mut self, request: Request, waker: Option<Waker>) -> u64 {
+        self.next_id += 1;
+        self.waiters.push((self.next_id, request, waker));
+        self.next_id
+    }
+
+    /// The waker of this waiter.
+    fn waker_of(&mut self, id: u64) -> Option<&mut Option<Waker>> {
+        let found = self.waiters.iter_mut().find(|waiter| waiter.0 == id);
+        found.map(|waiter| &mut waiter.2)
+    }
+
+    /// This one waits no more; its waker, to be dropped outside of the lock.
+    fn remove(&mut self, id: u64) -> Option<Waker> {
+        let at = self.waiters.iter().position(|waiter| waiter.0 == id)?;
+        self.waiters.remove(at).2
+    }
 }
 
 /// What an item's wait waits for.
@@ -126,21 +145,29 @@ impl Wait {
         }
     }
 
-    /// Leaves the waker; before the look, so that no end is missed.
+    /// Leaves the waker; before the look, so that no end is missed. Cloning a waker, and dropping
+    /// one, is the user's code: it runs outside of the lock.
     fn register(&mut self, request: Request, waker: &Waker) {
-        let mut progress = lock(&self.work.progress);
-        let found = self
-            .id
-            .and_then(|id| progress.waiters.iter_mut().find(|w| w.0 == id));
-        match found {
-            Some(waiter) => waiter.2 = Some(waker.clone()),
-            None => {
-                progress.next_id += 1;
-                let id = progress.next_id;
-                progress.waiters.push((id, request, Some(waker.clone())));
-                self.id = Some(id);
+        let same = |old: &Option<Waker>| old.as_ref().is_some_and(|old| old.will_wake(waker));
+        if let Some(id) = self.id {
+            if lock(&self.work.progress)
+                .waker_of(id)
+                .is_some_and(|old| same(old))
+            {
+                return;
             }
         }
+        let new = Some(waker.clone());
+        let mut progress = lock(&self.work.progress);
+        let old = match self.id.and_then(|id| progress.waker_of(id)) {
+            Some(old) => std::mem::replace(old, new),
+            None => {
+                self.id = Some(progress.add(request, new));
+                None
+            }
+        };
+        drop(progress);
+        drop(old);
     }
 }
 
@@ -148,7 +175,8 @@ impl Drop for Wait {
     fn drop(&mut self) {
         // In a forked child the lock may be held for ever.
         if let (Some(id), false) = (self.id, self.work.is_forked()) {
-            lock(&self.work.progress).waiters.retain(|w| w.0 != id);
+            let gone = lock(&self.work.progress).remove(id);
+            drop(gone);
         }
     }
 }
@@ -202,7 +230,8 @@ impl Future for WorkFlush {
 }
 
 /// Waits for a cancelled item to be idle: see
-/// [`Work::cancel_and_wait`](crate::Work::cancel_and_wait).
+/// [`Work::cancel_and_wait`](crate::Work::cancel_and_wait) and
+/// [`Work::disable_and_wait`](crate::Work::disable_and_wait).
 ///
 /// # Examples
 /// ```
@@ -218,14 +247,29 @@ impl Future for WorkFlush {
 pub struct CancelWait {
     wait: Wait,
     was_pending: bool,
+    afterwards: Afterwards,
+}
+
+/// What becomes of an item that was disabled for a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Afterwards {
+    /// It is enabled again.
+    Enable,
+    /// It stays disabled.
+    StayDisabled,
 }
 
 impl CancelWait {
     /// Begins to wait; the item was disabled and its pending request taken back.
-    pub(super) fn begin(work: &Arc<WorkInner>, was_pending: bool) -> CancelWait {
+    pub(super) fn begin(
+        work: &Arc<WorkInner>,
+        was_pending: bool,
+        afterwards: Afterwards,
+    ) -> CancelWait {
         CancelWait {
             wait: Wait::begin(work),
             was_pending,
+            afterwards,
         }
     }
 
@@ -258,6 +302,9 @@ impl Future for CancelWait {
 
 impl Drop for CancelWait {
     fn drop(&mut self) {
+        if self.afterwards == Afterwards::StayDisabled {
+            return;
+        }
         let enabled = self.wait.work.state.enable();
         debug_assert!(enabled.is_some(), "the wait disabled the item once");
     }

@@ -77,6 +77,10 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "system calls by which a test serves page faults itself",
     ),
     (
+        "wq-core/tests/wakers.rs",
+        "a waker with code of its own in its clone",
+    ),
+    (
         "wq-core/tests/allocator.rs",
         "an allocator for the whole test program, which sleeps",
     ),
