@@ -45,6 +45,8 @@ pub(crate) struct Current {
     pub(crate) measure: Measure,
     /// Its lane is declared free while it runs a known burner.
     pub(crate) lane_is_free: Cell<bool>,
+    /// It is a rescuer: no worker of the pool.
+    pub(crate) is_rescuer: Cell<bool>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// What it saw of the other lanes of its CPU.
@@ -88,6 +90,7 @@ impl Current {
             expected: Cell::new(true),
             measure: Measure::new(),
             lane_is_free: Cell::new(false),
+            is_rescuer: Cell::new(false),
             items: Cell::new(0),
             siblings: Siblings::new(),
             blocking_depth: Cell::new(0),

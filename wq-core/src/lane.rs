@@ -26,7 +26,7 @@ use crate::proto::owner::{Mark, Owner, OwnerView, Token, WorkerId};
 use crate::queue::Ended;
 use crate::worker::Worker;
 
-pub(crate) use queue::{LaneQueue, Place};
+pub(crate) use queue::{LaneQueue, Place, Search};
 
 /// Times that an owner spins before it gives its CPU to whoever is at its lane's word.
 const REVOKED_SPINS: u32 = 100;
@@ -203,6 +203,18 @@ impl Lane {
         ended: Option<&mut Ended>,
     ) -> Advance {
         self.advance_by(pool, holder, ended, LaneQueue::next_resumed)
+    }
+
+    /// As [`Lane::advance`], but takes only what a search is for; or nothing, and it goes on.
+    pub(crate) fn advance_search(
+        &self,
+        pool: &Pool,
+        holder: Holder<'_>,
+        ended: Option<&mut Ended>,
+        search: &mut Search,
+    ) -> Advance {
+        let look = |queue: &mut LaneQueue, inbox: &Inbox| queue.search(inbox, search);
+        self.advance_by(pool, holder, ended, look)
     }
 
     /// Counts what ended, and takes nothing.

@@ -89,6 +89,8 @@ mod queue;
 #[cfg(not(loom))]
 mod registry;
 #[cfg(not(loom))]
+mod rescuer;
+#[cfg(not(loom))]
 mod resumer;
 #[cfg(not(loom))]
 mod route;
@@ -140,6 +142,8 @@ pub use self::queue::freeze::Freeze;
 pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
 #[cfg(not(loom))]
 pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
+#[cfg(not(loom))]
+pub use self::rescuer::{current_has_rescuer, current_is_rescuer};
 #[cfg(not(loom))]
 pub use self::scope::{Scope, ScopedHandle, scope};
 #[cfg(not(loom))]

@@ -16,6 +16,7 @@ use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::arm::Armed;
 use crate::proto::spares::Spares;
+use crate::rescuer::Distress;
 use crate::resumer::Resumer;
 use crate::sense::convoy::Convoys;
 
@@ -77,6 +78,8 @@ pub(crate) struct Pool {
     pub(crate) burners: Burners,
     /// The worker that only resumes, for a pool that has no other left.
     pub(crate) resumer: Resumer,
+    /// A worker was needed, and none could be made.
+    pub(crate) distress: Distress,
     /// Times that nothing ended for a while although it had all its workers.
     pub(crate) stalls: AtomicU32,
 }
@@ -121,6 +124,7 @@ impl Pool {
             bound,
             burners: Burners::new(nr_lanes),
             resumer: Resumer::none(),
+            distress: Distress::none(),
             stalls: AtomicU32::new(0),
         }
     }

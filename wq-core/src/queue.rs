@@ -28,6 +28,7 @@ use crate::entry::Entry;
 use crate::pool::Pool;
 use crate::proto::asym;
 use crate::proto::counts::{Colour, ColourSet, Counts, Shard};
+use crate::rescuer::Rescuer;
 use crate::system::SystemRef;
 
 use flush::Waiters;
@@ -119,6 +120,9 @@ pub(crate) struct QueueInner {
     pub(crate) freezable: bool,
     /// Its items burn CPU, and do not hold others back.
     pub(crate) cpu_intensive: bool,
+    /// Its thread for when no worker can be made, if it was built with one. Set before it has a
+    /// handle.
+    pub(crate) rescuer: OnceLock<Arc<Rescuer>>,
     /// What its handles share, while there is one; unset for the System's own queues.
     pub(crate) handle: OnceLock<Weak<handle::QueueHandle>>,
     /// The bits above.
@@ -197,6 +201,7 @@ impl QueueInner {
             ordered: parts.ordered,
             freezable: parts.freezable,
             cpu_intensive: parts.cpu_intensive,
+            rescuer: OnceLock::new(),
             handle: OnceLock::new(),
             flags: AtomicU32::new(0),
             limiters: (0..domains).map(|_| limiter()).collect(),
@@ -219,6 +224,16 @@ impl QueueInner {
         } else {
             &self.pools[home % self.pools.len()]
         }
+    }
+
+    /// The pools that run its items, each once.
+    pub(crate) fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
+    }
+
+    /// Whether this pool runs its items.
+    pub(crate) fn is_served_by(&self, pool: &Arc<Pool>) -> bool {
+        self.pools.iter().any(|its| Arc::ptr_eq(its, pool))
     }
 
     /// Whether the queue has a pool for each CPU.

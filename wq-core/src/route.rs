@@ -241,9 +241,17 @@ fn push_remote(system: &SystemInner, q: &QueueInner, entry: Entry, is_start: boo
     // Not by way of the queue, from here on.
     let pool: &Pool = q.pool(home);
     let lane = choose_lane(system, pool, home, is_start);
+    let rescuer = if pool.distress.is_known() {
+        q.rescuer.get().cloned()
+    } else {
+        None
+    };
     hook::at(Point::PushRemote);
     if lane.inbox.push(entry) {
         system.kick(pool, lane);
+    }
+    if let Some(rescuer) = rescuer {
+        rescuer.call();
     }
     if !is_start && pool.resumer.is_on_duty() {
         system.call_resumer(pool);

@@ -6,6 +6,7 @@
 //! next push costs one wake-up and no search.
 
 mod burn;
+pub(crate) mod rescue;
 pub(crate) mod resume;
 
 use std::sync::Arc;

@@ -300,4 +300,8 @@ pub struct QueueStats {
     pub active: usize,
     /// Items that wait for a slot (limited queues; otherwise 0).
     pub waiting: usize,
+    /// How often its rescuer was called, because a worker was needed and could not be made.
+    pub maydays: u64,
+    /// Polls that its rescuer did.
+    pub rescued: u64,
 }

@@ -38,6 +38,7 @@ use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::QueueRef;
 use crate::sense::report::{Ability, Found, Sensors};
+use crate::service::maker::rescuers::Requests;
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -128,6 +129,10 @@ pub(crate) struct SystemInner {
     pub(crate) queues: Mutex<HashMap<u64, QueueRef>>,
     /// Queues with aborted items among those that wait; pinned.
     pub(crate) reaps: Mutex<Vec<QueueRef>>,
+    /// Rescuers that exist.
+    pub(crate) nr_rescuers: AtomicU32,
+    /// Rescuers that the maker is to make.
+    pub(crate) rescuer_requests: Requests,
     /// Queues that are to be freed.
     pub(crate) grave: Mutex<Vec<QueueRef>>,
     /// The System's own queues.

@@ -1,9 +1,13 @@
 //! What waits in a lane: plain lists in the order that `policy::ServiceOrder` decides.
 
+mod search;
+
 use crate::entry::Entry;
 use crate::list::List;
 use crate::policy::{LaneClock, Sample, ServiceOrder, Share, Source, Waiting};
 use crate::proto::inbox::Inbox;
+
+pub(crate) use search::Search;
 
 /// Most entries that are walked over or given away at once, so that sections stay short.
 const MOST_GIVEN: usize = 512;

@@ -79,6 +79,8 @@ enum Kind {
     Thread(io::Error),
     /// The System shuts down.
     Closed,
+    /// The thread of a queue's rescuer.
+    Rescuer(io::Error),
     /// Too many sets of attributes.
     Pools,
 }
@@ -103,9 +105,9 @@ impl BuildError {
         fields.iter().map(|(field, _)| *field)
     }
 
-    /// Whether the machine refused a thread that every System needs.
+    /// Whether the machine refused a thread that every System needs, or a queue's rescuer.
     pub fn is_thread_refused(&self) -> bool {
-        matches!(self.0, Kind::Thread(_))
+        matches!(self.0, Kind::Thread(_) | Kind::Rescuer(_))
     }
 
     /// Whether the System is shutting down.
@@ -135,6 +137,9 @@ impl fmt::Display for BuildError {
                     "the machine refused a thread that every System needs: {error}"
                 )
             }
+            Kind::Rescuer(error) => {
+                write!(f, "the machine refused the queue's rescuer thread: {error}")
+            }
             Kind::Closed => {
                 f.write_str("the System is shutting down, or this is a forked child of its process")
             }
@@ -151,7 +156,7 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Thread(error) => Some(error),
+            Kind::Thread(error) | Kind::Rescuer(error) => Some(error),
             _ => None,
         }
     }
@@ -167,6 +172,7 @@ struct Common {
     ordered: bool,
     freezable: bool,
     cpu_intensive: bool,
+    rescuer: bool,
 }
 
 impl Common {
@@ -180,6 +186,7 @@ impl Common {
             ordered: false,
             freezable: false,
             cpu_intensive: false,
+            rescuer: false,
         }
     }
 
@@ -231,11 +238,21 @@ impl Common {
                 cpu_intensive: self.cpu_intensive,
             },
         );
-        if system.is_closing() {
+        let rescued = if self.rescuer {
+            system.ask_rescuer(queue)
+        } else {
+            Ok(())
+        };
+        let fault = if system.is_closing() {
             // A shutdown that began meanwhile may not have seen the queue.
+            Some(Kind::Closed)
+        } else {
+            rescued.err().map(Kind::Rescuer)
+        };
+        if let Some(fault) = fault {
             queue.get().set_flags(CLOSED);
             drop(Queue::of_new(system, queue));
-            return Err(BuildError(Kind::Closed));
+            return Err(BuildError(fault));
         }
         Ok(Workqueue::own(Queue::of_new(system, queue)))
     }
@@ -313,6 +330,28 @@ macro_rules! common_setters {
         /// many may be in flight. Beyond that the queue is full.
         pub fn max_pending(mut self, items: usize) -> Self {
             self.common.max_pending = Some(items);
+            self
+        }
+
+        /// Has a thread of its own, made with it, for when no worker can be made: the *rescuer*. It
+        /// then polls this queue's items, one poll at a time, so that the queue goes on while the
+        /// machine refuses threads, or its pool has all that it may have and they are blocked.
+        ///
+        /// While such a poll blocks there is no other rescuer: items that wait for each other
+        /// belong on queues of their own, as in the kernel, and so do items that wait for queues
+        /// without one. [`current_is_rescuer`](crate::current_is_rescuer) tells where an item runs,
+        /// and [`QueueStats::rescued`](crate::QueueStats::rescued) counts.
+        ///
+        /// # Examples
+        /// ```
+        /// let queue = wq_core::Workqueue::unbound("writeback").rescuer().build()?;
+        /// assert_eq!(queue.spawn(async { 7 }).wait().unwrap(), 7);
+        /// println!("{} times there was no worker", queue.stats().rescued);
+        /// # Ok::<(), wq_core::BuildError>(())
+        /// ```
+        #[doc(alias = "WQ_MEM_RECLAIM")]
+        pub fn rescuer(mut self) -> Self {
+            self.common.rescuer = true;
             self
         }
 
@@ -554,6 +593,12 @@ impl OrderedBuilder {
     #[doc(alias = "WQ_FREEZABLE")]
     pub fn freezable(self) -> OrderedBuilder {
         OrderedBuilder(self.0.freezable())
+    }
+
+    /// As [`UnboundBuilder::rescuer`].
+    #[doc(alias = "WQ_MEM_RECLAIM")]
+    pub fn rescuer(self) -> OrderedBuilder {
+        OrderedBuilder(self.0.rescuer())
     }
 
     /// How many accepted items may wait for their turn.

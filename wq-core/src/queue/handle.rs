@@ -378,6 +378,8 @@ impl QueueInner {
             in_flight: accepted.saturating_sub(ended),
             active: 0,
             waiting: 0,
+            maydays: self.rescuer.get().map_or(0, |r| r.maydays.get()),
+            rescued: self.rescuer.get().map_or(0, |r| r.rescued.get()),
         };
         for limiter in self.limiters() {
             let limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);

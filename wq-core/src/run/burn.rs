@@ -109,6 +109,21 @@ fn poll_intensive(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended>
     poll_beside(current, lane, entry)
 }
 
+/// Polls an item in place of a worker that could not be made: whoever comes may have the lane
+/// meanwhile, and other rescuers have theirs. Nothing is judged by it.
+pub(super) fn rescue(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
+    if entry.meta().take_turn() {
+        current.worker.take_turn(current.pool.id);
+    }
+    begin_stretch(current, &entry);
+    let ended = poll_beside(current, lane, entry);
+    if current.worker.end_turn() {
+        let next = current.pool.burners.pass_on();
+        current.system.start_burner(&current.pool, next);
+    }
+    ended
+}
+
 /// Polls an item with the lane declared free meanwhile.
 fn poll_beside(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     current.lane_is_free.set(true);

@@ -118,7 +118,13 @@ fn hold(current: &Current, lane: &Lane, token: Token) -> bool {
 
 /// Leaves the lane to nobody, or (`relieved`, with all that waits) to a spare worker: who comes
 /// back from a block takes it as well. False: something came, or somebody is at the lane's word.
-fn give_up(system: &SystemInner, pool: &Pool, lane: &Lane, token: Token, relieved: bool) -> bool {
+pub(super) fn give_up(
+    system: &SystemInner,
+    pool: &Pool,
+    lane: &Lane,
+    token: Token,
+    relieved: bool,
+) -> bool {
     hook::at(Point::Vacate);
     if !lane.owner.announce_park(token) {
         return false;

@@ -5,6 +5,7 @@
 //! tries again until the need is gone; items with a lane go on meanwhile.
 
 mod growth;
+pub(crate) mod rescuers;
 mod stall;
 
 use std::io;
@@ -56,6 +57,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         };
         system.maker.park(pause);
     }
+    rescuers::end(system);
 }
 
 /// Serves every pool that asked, and frees queues.
@@ -72,6 +74,7 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Round {
             ));
         }
     }
+    rescuers::serve(system);
     system.shutdown_if_asked();
     system.serve_reports();
     system.reap();
@@ -103,10 +106,13 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Ro
                 pool.managing.store(true, Ordering::Relaxed);
             }
             look_at_lanes(system, pool);
+            pool.distress.set(true);
+            system.call_rescuers(pool);
             return round;
         }
         made += 1;
     }
+    pool.distress.set(false);
     // Relaxed: as above.
     if made == 0 && pool.nr_idle.load(Ordering::Relaxed) > 0 {
         // Whoever asked found no spare and went away; one has come back since, and nobody has

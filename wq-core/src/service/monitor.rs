@@ -5,6 +5,7 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod distress;
 mod excess;
 mod marks;
 mod names;
@@ -23,6 +24,7 @@ use crate::sense::{Look, Sensor};
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
+use distress::Distress;
 use excess::Excess;
 use marks::Marks;
 
@@ -60,6 +62,8 @@ struct Memory {
     marks: Marks,
     /// Workers that run beyond the lanes.
     excess: Excess,
+    /// Pools that stand still.
+    distress: Distress,
 }
 
 /// The body of the thread.
@@ -133,6 +137,7 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
             activity = activity.max(Activity::Waiting);
         }
     }
+    memory.distress.round(system, &pools, os::monotonic_ns());
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
         activity = activity.max(Activity::Dear);
     }

@@ -20,6 +20,7 @@ use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::builder::{BuildError, Complaints, check_name};
 use crate::sense::report::{Found, Sensing, Sensors};
+use crate::service::maker::rescuers::Requests;
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::topology::Topology;
@@ -380,6 +381,8 @@ impl SystemBuilder {
             pools: Mutex::new(Vec::new()),
             queues: Mutex::new(HashMap::new()),
             reaps: Mutex::new(Vec::new()),
+            nr_rescuers: AtomicU32::new(0),
+            rescuer_requests: Requests::default(),
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             freezer: Freezer::default(),

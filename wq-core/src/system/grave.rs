@@ -18,6 +18,10 @@ impl SystemInner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(queue);
+        // Pinned by the rescuer, if it has one: it is to go.
+        if let Some(rescuer) = queue.get().rescuer.get() {
+            rescuer.wake();
+        }
         self.maker.unpark();
     }
 

@@ -286,7 +286,7 @@ impl PinnedQueues {
     }
 
     /// Each of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &QueueInner> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &QueueInner> {
         self.0.iter().map(QueueRef::get)
     }
 }

@@ -1,9 +1,12 @@
-//! Timelines of queues with the kernel's flags: freezable, CPU intensive.
+//! Timelines of queues with the kernel's flags: freezable, CPU intensive, with a
+//! rescuer.
+
+use std::time::Duration;
 
 use super::timelines::{closure, future, on_one_cpu};
-use crate::Workqueue;
 use crate::sim::trace::Trace;
 use crate::sim::{Sim, burn, ms, sleep};
+use crate::{Workqueue, driver};
 
 /// T2 frozen from 2 ms on until 20 ms after it is quiet: two of three items have their slots, and
 /// go on to their ends; the third starts at the thaw, and a flush waits for it.
@@ -135,3 +138,64 @@ const T3: [&str; 3] = [
     "w1 r105 s110 e120",
     "w2 r110 s115 e125",
 ];
+
+/// T12: all workers are blocked and no thread is to be had from 50 ms to 2500 ms. An item of a
+/// queue with a rescuer starts within 10 ms, whether it comes before the pool is in distress or
+/// later, from outside or from another rescued one; one of a queue without starts when a thread can
+/// be had, which is tried each second. Nothing is lost.
+#[test]
+fn t12_a_rescued_queue_goes_on_without_threads() {
+    on_one_cpu(|sim| {
+        let plain = Workqueue::percpu("plain").system(&sim.system).build();
+        let plain = plain.expect("a good queue");
+        let rescued = Workqueue::percpu("rescued").rescuer().system(&sim.system);
+        let rescued = rescued.build().expect("a good queue");
+        plain.spawn_fn(|| ()).wait().expect("it ends");
+        sleep(ms(50) - Duration::from_nanos(sim.here.now_ns()));
+        driver::refuse_threads(&sim.system, true);
+        for _ in 0..10 {
+            drop(plain.spawn_fn(|| sleep(ms(8_000))));
+        }
+        drop(rescued.spawn_fn(marker(&sim.trace, "first")));
+        drop(plain.spawn_fn(marker(&sim.trace, "plain")));
+        sleep(ms(950));
+        let (trace, next) = (sim.trace.clone(), (*rescued).clone());
+        drop(rescued.spawn_fn(move || {
+            marker(&trace, "later")();
+            drop(next.spawn_fn(marker(&trace, "chained")));
+        }));
+        sleep(ms(1_500));
+        let early = sim.trace.events();
+        for (item, queued_ms) in [("first", 50), ("later", 1_000), ("chained", 1_000)] {
+            let event = early.iter().find(|event| event.item == item);
+            let at_ns = event.expect("it is rescued").at_ns;
+            let late = Duration::from_nanos(at_ns).saturating_sub(ms(queued_ms));
+            assert!(late <= ms(10), "{item}: late by {late:?}");
+        }
+        assert!(early.iter().all(|event| event.item != "plain"));
+        assert_eq!(rescued.stats().rescued, 3);
+        driver::refuse_threads(&sim.system, false);
+        plain.flush().wait().expect("nothing is lost");
+        let events = sim.trace.events();
+        let plain_ns = events
+            .iter()
+            .find(|event| event.item == "plain")
+            .map(|e| e.at_ns);
+        let plain_ns = plain_ns.expect("it runs in the end");
+        // The tries are a second apart; each makes one thread, which runs what waits longest.
+        assert!(
+            plain_ns > 2_500_000_000,
+            "no thread could be had: {plain_ns}"
+        );
+        assert!(
+            plain_ns < 8_000_000_000,
+            "a retry, and no sleeper's end: {plain_ns}"
+        );
+    });
+}
+
+/// An item that tells when it runs.
+fn marker(trace: &Trace, name: &'static str) -> impl FnOnce() + Send + 'static {
+    let trace = trace.clone();
+    move || trace.mark(name, 'r')
+}
