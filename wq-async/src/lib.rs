@@ -30,6 +30,7 @@
 //! | wait for one task, or stop it | [`JoinHandle`] |
 //! | wait for many tasks, or stop them | [`TaskGroup`] |
 //! | borrow in an item | [`scope()`] |
+//! | run futures that cannot be sent to a worker | [`LocalSet`], [`spawn_local`] |
 //! | wait for some time | [`time`] |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
 //! | say in advance that code blocks | [`blocking()`] |
@@ -84,6 +85,7 @@ mod group;
 pub mod hyper;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 pub mod io;
+mod local;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 pub mod net;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
@@ -100,6 +102,7 @@ mod yield_now;
 
 pub use blocking::{block_on, blocking, run};
 pub use group::{GroupError, JoinAll, JoinNext, TaskGroup, TryJoinAll};
+pub use local::{LocalHandle, LocalSet, RunAll, RunUntil, spawn_local};
 pub use spawn::{current, drain, flush, spawn, spawn_fn, spawn_on, try_spawn};
 pub use wq_core::*;
 pub use yield_now::{YieldNow, yield_now};

@@ -49,6 +49,9 @@ async fn a_local_body_need_not_be_send() {
     wq::yield_now().await;
     assert!(!on_a_worker());
     assert!(wq::spawn(async { on_a_worker() }).await.unwrap());
+    let inner = std::rc::Rc::clone(&text);
+    let task = wq::spawn_local(async move { (on_a_worker(), *inner) });
+    assert_eq!(task.await.unwrap(), (false, "here"));
     assert_eq!(*text, "here");
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use crate::sense::Sensor;
 use crate::system::System;
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 use crate::system::pins;
-use crate::task::join::JoinHandle;
+use crate::task::join::{JoinError, JoinHandle};
 use crate::timer::Timers;
 
 /// The timers that a delay made here and now should use: the current System's, or the
@@ -55,6 +56,26 @@ pub fn process() -> u32 {
 /// The error of a wait whose limit was reached; `what` says what is stuck.
 pub fn timed_out(what: String) -> WaitError {
     WaitError::timed_out(what)
+}
+
+/// The error of a task that panicked.
+pub fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
+    JoinError::panicked(payload)
+}
+
+/// The error of a task that was dropped before it returned.
+pub fn cancelled() -> JoinError {
+    JoinError::cancelled()
+}
+
+/// The error of a task that was not accepted.
+pub fn rejected() -> JoinError {
+    JoinError::rejected()
+}
+
+/// Drops what a panic left, which may itself panic.
+pub fn drop_payload(payload: Box<dyn Any + Send>) {
+    crate::task::drop_payload(payload);
 }
 
 /// Queues a future on the current System's default queue.

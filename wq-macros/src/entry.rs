@@ -123,7 +123,7 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
         builder,
         leave,
     } = Context::of(tokio, local, &path, builder);
-    let (output, run) = root(&function, local, &leave);
+    let (output, run) = root(&function, local.then_some(&path), &leave);
     let install = (kind == Kind::Main).then(|| {
         quote! {
             if let Err(error) = system.install_default() {
@@ -195,15 +195,29 @@ impl Context {
 ///
 /// A result crosses from the worker to the caller as an exit code, as `main` would report it, so
 /// that it need not be `Send`: `Box<dyn Error>` is not.
-fn root(function: &ItemFn, local: bool, leave: &TokenStream) -> (TokenStream, TokenStream) {
+///
+/// A local root, for which `local` is the path of the crate, runs in a set of its own.
+fn root(
+    function: &ItemFn,
+    local: Option<&Path>,
+    leave: &TokenStream,
+) -> (TokenStream, TokenStream) {
     let name = &function.sig.ident;
     let shutdown =
         quote!(#leave let _report = system.shutdown(::core::time::Duration::from_secs(1)););
-    let run = if local { quote!(block_on) } else { quote!(run) };
+    let run = match local {
+        Some(path) => quote! {
+            system.block_on(async {
+                let set = #path::LocalSet::new();
+                set.run_until(#name()).await
+            })
+        },
+        None => quote!(system.run(#name())),
+    };
     match &function.sig.output {
-        syn::ReturnType::Default => (quote!(), quote!(system.#run(#name()); #shutdown)),
-        output if local => {
-            let end = quote!(let output = system.block_on(#name()); #shutdown output);
+        syn::ReturnType::Default => (quote!(), quote!(#run; #shutdown)),
+        output if local.is_some() => {
+            let end = quote!(let output = #run; #shutdown output);
             (quote!(#output), end)
         }
         output => {

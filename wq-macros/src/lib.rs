@@ -17,7 +17,8 @@ use proc_macro::TokenStream;
 /// - `cpus = "0-3"`: the CPUs to use, as the kernel writes lists. Default: all that the process may
 ///   use.
 /// - `local = true`: poll the body on the main thread instead of on a worker. It may then hold what
-///   is not `Send`.
+///   is not `Send`, and use `wq::spawn_local`: it runs in a `wq::LocalSet`, which is dropped when
+///   it returns.
 /// - `tokio = true`: a tokio context for all tasks, and for the body; needs wq's feature `tokio`.
 ///   See `wq::tokio`.
 /// - `crate = "path"`: where `wq` is found, if it was renamed or re-exported. Default: `"::wq"`.

@@ -405,6 +405,11 @@ impl JoinError {
         JoinError(Kind::Cancelled)
     }
 
+    /// Of what was not accepted.
+    pub(crate) fn rejected() -> JoinError {
+        JoinError(Kind::Rejected)
+    }
+
     /// Of what its waiter keeps from ever running.
     pub(crate) fn deadlock() -> JoinError {
         JoinError(Kind::Deadlock)
