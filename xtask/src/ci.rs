@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::failure::Outcome;
 use crate::process::Cmd;
 use crate::progress::Progress;
-use crate::{idle, long, loom, oldest, output, sanitize, smoke, stress};
+use crate::{ecosystem, features, idle, long, loom, oldest, output, sanitize, smoke, stress};
 
 /// What the whole may take from cold on two CPUs; slower is worth a warning, not a failure.
 const BUDGET: Duration = Duration::from_secs(20 * 60);
@@ -17,12 +17,15 @@ pub(crate) fn command(root: &Path) -> Outcome {
     let portable = Cmd::cargo("build -p wq-core --all-targets --target-dir target/portable")
         .env("RUSTFLAGS", "--cfg wq_portable")
         .dir(root);
-    // After the commands: models, idleness, stress twice, portable build, oldest compiler,
-    // examples.
-    let mut progress = Progress::new(before.len() + 7);
+    // After the commands: features, models, idleness, stress twice, portable build, oldest
+    // compiler, examples, other people's libraries.
+    let mut progress = Progress::new(before.len() + 9);
     for (name, cmd) in &before {
         progress.command(name, cmd)?;
     }
+    progress.step("features", "cargo xtask features", || {
+        features::command(root)
+    })?;
     // It waits nearly all of the time: beside the models, which do not care for the clock.
     let idle = idle::begin(root);
     progress.step("loom", "cargo xtask loom", || {
@@ -38,6 +41,9 @@ pub(crate) fn command(root: &Path) -> Outcome {
     progress.command("portable", &portable)?;
     progress.step("oldest", "cargo xtask oldest", || oldest::check(root))?;
     progress.step("smoke", "cargo xtask smoke", || smoke::command(root))?;
+    progress.step("ecosystem", "cargo xtask ecosystem", || {
+        ecosystem::command(root)
+    })?;
     let total = progress.finish();
     if total > BUDGET {
         let (took, budget) = (total.as_secs() / 60, BUDGET.as_secs() / 60);

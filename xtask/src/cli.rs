@@ -9,7 +9,8 @@ pub(crate) use args::Args;
 
 use crate::failure::{Failure, Outcome};
 use crate::{
-    ci, idle, long, loom, oldest, output, repo, sanitize, smoke, soak, stress, tidy, weaken,
+    ci, ecosystem, features, idle, long, loom, oldest, output, repo, sanitize, smoke, soak, stress,
+    tidy, weaken,
 };
 
 /// The exit code of a command line that makes no sense, as usual.
@@ -30,7 +31,7 @@ struct Command {
 }
 
 /// All commands, in the order of the list.
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 14] = [
     Command {
         name: "ci",
         usage: "",
@@ -111,6 +112,23 @@ const COMMANDS: [Command; 12] = [
                   with status 0; where\nexamples/expected/NAME.txt exists, it must print exactly \
                   that.",
         run: |root, args| args.none().and_then(|()| smoke::command(root)),
+    },
+    Command {
+        name: "ecosystem",
+        usage: "",
+        summary: "runs libraries that ask for a tokio runtime on wq",
+        details: "Builds and runs the programs of examples/ecosystem (axum, reqwest, sqlx, tonic), \
+                  which are\napart from the workspace, and compares what they print. The first time \
+                  it builds some\n200 crates under target/ecosystem.",
+        run: |root, args| args.none().and_then(|()| ecosystem::command(root)),
+    },
+    Command {
+        name: "features",
+        usage: "",
+        summary: "does each feature of wq-async build alone?",
+        details: "Checks the library without features, and with each one that its manifest \
+                  names.",
+        run: |root, args| args.none().and_then(|()| features::command(root)),
     },
     Command {
         name: "stress",

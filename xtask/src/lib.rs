@@ -11,7 +11,9 @@
 
 mod ci;
 mod cli;
+mod ecosystem;
 mod failure;
+mod features;
 mod idle;
 mod long;
 mod loom;
