@@ -117,9 +117,9 @@ const COMMANDS: [Command; 14] = [
         name: "ecosystem",
         usage: "",
         summary: "runs libraries that ask for a tokio runtime on wq",
-        details: "Builds and runs the programs of examples/ecosystem (axum, reqwest, sqlx, tonic), \
-                  which are\napart from the workspace, and compares what they print. The first time \
-                  it builds some\n200 crates under target/ecosystem.",
+        details: "Builds and runs the programs of examples/ecosystem (axum, reqwest, sqlx, \
+                  tonic), which are\napart from the workspace, and compares what they print. The \
+                  first time it builds some\n200 crates under target/ecosystem.",
         run: |root, args| args.none().and_then(|()| ecosystem::command(root)),
     },
     Command {

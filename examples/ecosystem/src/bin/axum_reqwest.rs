@@ -1,5 +1,5 @@
-//! A JSON service by axum's own `serve` and its client by reqwest, both unmodified: the attribute of
-//! `main` is the one line that names wq.
+//! A JSON service by axum's own `serve` and its client by reqwest, both unmodified: wq is named in
+//! the attribute of `main` and where it spawns.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -51,8 +51,11 @@ async fn nap(Path(ms): Path<u64>) -> String {
     format!("napped for {ms} ms")
 }
 
+/// What goes wrong.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 #[wq::main(tokio = true)]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn main() -> Result<(), Failure> {
     let router = Router::new()
         .route("/orders", post(add).get(list))
         .route("/nap/{ms}", get(nap))
@@ -68,14 +71,38 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(60))
         .build()?;
-    // A hundred at a time, over as many connections as it takes.
+    order(&client, &url).await?;
+    let nap = client.get(format!("{url}/nap/5"));
+    println!("{}", nap.send().await?.text().await?);
+    let hurried = client
+        .get(format!("{url}/nap/60000"))
+        .timeout(Duration::from_millis(20));
+    let error = hurried.send().await.expect_err("it naps for a minute");
+    println!(
+        "in a hurry: {}",
+        if error.is_timeout() {
+            "timed out"
+        } else {
+            "failed"
+        }
+    );
+
+    drop(client);
+    let _ = stop.send(());
+    server.await??;
+    println!("the server has ended");
+    Ok(())
+}
+
+/// Orders a hundred things at a time, over as many connections as it takes, and lists the large
+/// orders.
+async fn order(client: &reqwest::Client, url: &str) -> Result<(), Failure> {
     let clients: Vec<_> = (1..=100)
         .map(|pieces| {
-            let order = Order {
-                item: format!("item {pieces}"),
-                pieces,
-            };
-            let request = client.post(format!("{url}/orders")).json(&order);
+            let item = format!("item {pieces}");
+            let request = client
+                .post(format!("{url}/orders"))
+                .json(&Order { item, pieces });
             wq::spawn(async move {
                 request
                     .send()
@@ -108,32 +135,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         "100 orders taken; large ones: {}, {}",
         large[0].item, large[1].item
     );
-
-    println!(
-        "{}",
-        client
-            .get(format!("{url}/nap/5"))
-            .send()
-            .await?
-            .text()
-            .await?
-    );
-    let hurried = client
-        .get(format!("{url}/nap/60000"))
-        .timeout(Duration::from_millis(20));
-    let error = hurried.send().await.expect_err("it naps for a minute");
-    println!(
-        "in a hurry: {}",
-        if error.is_timeout() {
-            "timed out"
-        } else {
-            "failed"
-        }
-    );
-
-    drop(client);
-    let _ = stop.send(());
-    server.await??;
-    println!("the server has ended");
     Ok(())
 }

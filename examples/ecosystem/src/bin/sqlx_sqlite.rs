@@ -1,5 +1,5 @@
-//! A database pool of sqlx with sqlite, unmodified: the attribute of `main` is the one line that
-//! names wq.
+//! A database pool of sqlx with sqlite, unmodified: wq is named in the attribute of `main` and
+//! where it spawns.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A gRPC service and its client by tonic, unmodified: the attribute of `main` is the one line that
-//! names wq. What `tonic-build` would write from a `.proto` file is written by hand, to do without
-//! `protoc`.
+//! A gRPC service and its client by tonic, unmodified: wq is named in the attribute of `main` and
+//! where it spawns. What `tonic-build` would write from a `.proto` file is written by hand, to do
+//! without `protoc`.
 
 use std::convert::Infallible;
 use std::future::Future;
