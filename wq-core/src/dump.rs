@@ -18,7 +18,7 @@ use crate::hogs::table::CpuHog;
 use crate::stats::{PoolStats, QueueStats};
 use crate::task::TaskId;
 
-pub(crate) use collect::{of_queue, of_system};
+pub(crate) use collect::{of_queue, of_system, running_in};
 
 /// All that a System is at: see [`System::dump`](crate::System::dump).
 ///

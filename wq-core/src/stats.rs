@@ -66,6 +66,7 @@ pub(crate) struct Stats {
     pub(crate) creation_failures: Counter,
     pub(crate) at_bound: Counter,
     pub(crate) nice_refused: Counter,
+    pub(crate) lockups: Counter,
 }
 
 impl Stats {
@@ -181,6 +182,9 @@ pub struct SystemStats {
     pub at_worker_bound: u64,
     /// High priority workers that run at normal priority, for lack of a right.
     pub nice_refused: u64,
+    /// Times that a pool in which work waited had started nothing for `watchdog_thresh`.
+    #[doc(alias = "wq_watchdog")]
+    pub lockups: u64,
 }
 
 /// What a pool of workers looks like now: `System::pools`. A snapshot: the fields are read one

@@ -17,6 +17,7 @@ pub(crate) mod pins;
 pub(crate) mod pools;
 mod report;
 pub(crate) mod shutdown;
+pub(crate) mod watchdog;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,6 +50,7 @@ use freeze::Freezer;
 use hooks::ThreadHooks;
 use limits::Limits;
 use own::OwnQueues;
+use watchdog::Watchdog;
 
 pub use handle::{DefaultSystemError, EnterGuard, System};
 
@@ -143,6 +145,8 @@ pub(crate) struct SystemInner {
     pub(crate) timers: Arc<Timers>,
     /// What it knows of items that burn CPU.
     pub(crate) hogs: Hogs,
+    /// For how long a pool may stand still.
+    pub(crate) watchdog: Watchdog,
     /// Lines for standard error.
     pub(crate) reports: Mutex<Vec<String>>,
     /// A thread writes them.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::kind::Kind;
 use crate::os::{self, ThreadState};
+use crate::pool::Pool;
 use crate::queue::handle::QueueHandle;
 use crate::queue::limit::UNLIMITED;
 use crate::queue::{CLOSED, DRAINING, QueueInner, QueueRef};
@@ -90,6 +91,16 @@ fn look(system: &SystemInner, only: Option<QueueRef>) -> Seen {
         }
     });
     seen
+}
+
+/// What the workers of a pool are inside of, the oldest first.
+pub(crate) fn running_in(system: &SystemInner, pool: &Pool) -> Vec<RunningItem> {
+    let now_ns = os::monotonic_ns();
+    let workers = system.records().filter(|worker| worker.is_of(pool));
+    let items = workers.filter_map(|worker| running_item(system, worker, now_ns));
+    let mut items: Vec<RunningItem> = items.map(|(_, item)| item).collect();
+    items.sort_by_key(|item| std::cmp::Reverse(item.lasts));
+    items
 }
 
 /// What a worker is inside of, and the address of its queue.

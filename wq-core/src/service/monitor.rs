@@ -9,6 +9,7 @@ mod distress;
 mod excess;
 mod marks;
 mod names;
+mod watchdog;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::worker::Worker;
 use distress::Distress;
 use excess::Excess;
 use marks::Marks;
+use watchdog::Watchdog;
 
 /// What the last round saw of a lane with waiting work.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +64,10 @@ struct Memory {
     marks: Marks,
     /// Workers that run beyond the lanes.
     excess: Excess,
-    /// Pools that stand still.
+    /// Pools that want a worker.
     distress: Distress,
+    /// Pools that stand still.
+    watchdog: Watchdog,
 }
 
 /// The body of the thread.
@@ -78,6 +82,7 @@ pub(super) fn run(system: &Arc<SystemInner>) {
         let mut passed = Duration::from_nanos(now.saturating_sub(last));
         if pace.note_arrival(passed) {
             memory.lanes.clear();
+            memory.watchdog.excuse(passed);
             passed = Duration::ZERO;
         } else if company == Company::Nobody && passed < pace.pause {
             // Woken: work has begun to wait where no spotter looks.
@@ -137,7 +142,9 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
             activity = activity.max(Activity::Waiting);
         }
     }
-    memory.distress.round(system, &pools, os::monotonic_ns());
+    let now_ns = os::monotonic_ns();
+    memory.distress.round(system, &pools, now_ns);
+    memory.watchdog.round(system, &pools, now_ns);
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
         activity = activity.max(Activity::Dear);
     }

@@ -30,6 +30,7 @@ use super::freeze::Freezer;
 use super::hooks::{Hooks, ThreadHooks};
 use super::limits::Limits;
 use super::pools::MAX_POOLS_PER_CPU;
+use super::watchdog::{WATCHDOG_THRESH, Watchdog};
 use super::{CpuRecord, MAX_WORKERS, RUNNING, System, SystemInner, pins};
 
 /// Numbers Systems.
@@ -64,6 +65,7 @@ pub struct SystemBuilder {
     keep_alive: Duration,
     max_workers: usize,
     power_efficient: bool,
+    watchdog_thresh: Duration,
     sensing: Sensing,
     /// What counts as burning CPU.
     hogs: HogSettings,
@@ -83,6 +85,7 @@ impl SystemBuilder {
             keep_alive: KEEP_ALIVE,
             max_workers: MAX_POOL_WORKERS as usize,
             power_efficient: false,
+            watchdog_thresh: WATCHDOG_THRESH,
             sensing: Sensing::Auto,
             hogs: HogSettings::default(),
             topology: None,
@@ -263,6 +266,26 @@ impl SystemBuilder {
         self
     }
 
+    /// For how long a pool in which work waits may start nothing before a line on standard error
+    /// says so, with what its workers are inside of. Default 30 s; 0: for ever.
+    ///
+    /// It can be changed later: [`System::set_watchdog_thresh`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let thresh = Duration::from_secs(5);
+    /// let system = wq_core::System::builder().watchdog_thresh(thresh).build()?;
+    /// assert_eq!(system.watchdog_thresh(), thresh);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "wq_watchdog_thresh")]
+    pub fn watchdog_thresh(mut self, time: Duration) -> SystemBuilder {
+        self.watchdog_thresh = time;
+        self
+    }
+
     /// Has every worker thread call `f` before it runs its first item, for libraries that keep
     /// something for each thread. Given more than once, all are called, in that order.
     ///
@@ -388,6 +411,7 @@ impl SystemBuilder {
             freezer: Freezer::default(),
             timers: Timers::new(),
             hogs: Hogs::new(self.hogs),
+            watchdog: Watchdog::new(self.watchdog_thresh),
             reports: Mutex::new(Vec::new()),
             reporting: AtomicBool::new(false),
             phase: AtomicU8::new(RUNNING),

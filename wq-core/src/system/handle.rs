@@ -391,6 +391,7 @@ impl System {
             thread_creation_failures: s.creation_failures.get(),
             at_worker_bound: s.at_bound.get(),
             nice_refused: s.nice_refused.get(),
+            lockups: s.lockups.get(),
         }
     }
 

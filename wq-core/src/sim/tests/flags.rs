@@ -1,11 +1,11 @@
 //! Timelines of queues with the kernel's flags: freezable, CPU intensive, with a
-//! rescuer.
+//! rescuer; and of pools that stand still.
 
 use std::time::Duration;
 
 use super::timelines::{closure, future, on_one_cpu};
 use crate::sim::trace::Trace;
-use crate::sim::{Sim, burn, ms, sleep};
+use crate::sim::{Sim, Spec, burn, ms, simulate, sleep};
 use crate::{Workqueue, driver};
 
 /// T2 frozen from 2 ms on until 20 ms after it is quiet: two of three items have their slots, and
@@ -198,4 +198,32 @@ fn t12_a_rescued_queue_goes_on_without_threads() {
 fn marker(trace: &Trace, name: &'static str) -> impl FnOnce() + Send + 'static {
     let trace = trace.clone();
     move || trace.mark(name, 'r')
+}
+
+/// The watchdog's 30 seconds: a pool all of whose workers are blocked, with work behind and no
+/// thread to be had, is counted once, an eighth later at most; not while it goes on.
+#[test]
+fn a_pool_that_stands_still_for_30_s_is_told() {
+    simulate(Spec { cpus: 1, seed: 1 }, |sim| {
+        let queue = Workqueue::percpu("plain").system(&sim.system).build();
+        let queue = queue.expect("a good queue");
+        // Something starts each second, with more behind: all is well.
+        for _ in 0..40 {
+            drop(queue.spawn_fn(|| burn(ms(1_000))));
+        }
+        queue.flush().wait().expect("all end");
+        assert_eq!(sim.system.stats().lockups, 0);
+        driver::refuse_threads(&sim.system, true);
+        for _ in 0..10 {
+            drop(queue.spawn_fn(|| sleep(ms(150_000))));
+        }
+        sleep(ms(29_000));
+        assert_eq!(sim.system.stats().lockups, 0);
+        sleep(ms(5_000));
+        assert_eq!(sim.system.stats().lockups, 1);
+        sleep(ms(100_000));
+        assert_eq!(sim.system.stats().lockups, 1, "once");
+        driver::refuse_threads(&sim.system, false);
+        queue.flush().wait().expect("all end");
+    });
 }
