@@ -219,6 +219,19 @@ impl QueueDump {
             .max()
     }
 
+    /// The oldest item in a line.
+    pub(crate) fn oldest_in_words(&self) -> Option<String> {
+        let running = self
+            .running
+            .iter()
+            .map(|item| (item.lasts, item.to_string()));
+        let suspended = self
+            .suspended
+            .iter()
+            .map(|items| (items.oldest, items.to_string()));
+        running.chain(suspended).max().map(|(_, words)| words)
+    }
+
     /// Items that have what they need but a worker: they are new, or were woken.
     ///
     /// # Examples

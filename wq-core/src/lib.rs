@@ -26,6 +26,7 @@
 //! - [`Flush`], [`Drain`], [`Destroy`], [`WorkFlush`], [`CancelWait`]: waits. Each is a future, and
 //!   can wait on a thread, with and without a limit. Dropping one abandons it and leaves no trace.
 //! - [`System::freeze`]: stops the queues built `freezable`; [`Freeze`] waits for what runs.
+//! - [`Queue::reserve`]: waits for a place in a bounded queue.
 //! - [`System::dump`]: what runs, what waits, and for how long. [`task`]: numbers, names and
 //!   descriptions for it.
 //! - [`scope()`]: items that borrow from whoever waits for them.
@@ -140,6 +141,8 @@ pub use self::queue::flush::FlushReport;
 pub use self::queue::freeze::Freeze;
 #[cfg(not(loom))]
 pub use self::queue::handle::{Queue, TrySpawnError, Workqueue};
+#[cfg(not(loom))]
+pub use self::queue::reserve::{Permit, Reserve, ReserveError};
 #[cfg(not(loom))]
 pub use self::queue::wait::{Destroy, Drain, Flush, WaitError};
 #[cfg(not(loom))]

@@ -16,6 +16,7 @@ mod futures_spawn;
 pub(crate) mod handle;
 pub(crate) mod limit;
 pub(crate) mod reap;
+pub(crate) mod reserve;
 mod verbs;
 pub(crate) mod wait;
 
@@ -292,6 +293,9 @@ impl QueueInner {
         let before = self.flags.fetch_or(flags, Ordering::AcqRel);
         // Pairs with `asym::light` in `Counts::accept`.
         asym::heavy();
+        if flags & CLOSED != 0 {
+            self.refuse_takers();
+        }
         before
     }
 
@@ -422,7 +426,9 @@ impl Ended {
         let mut limiter = queue.limiter(self.home);
         let next = limiter.release();
         let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
+        let granted = QueueInner::grants(&mut limiter);
         drop(limiter);
+        reserve::tell(granted);
         if is_quiet {
             queue.system.get().tell_freezers();
         }

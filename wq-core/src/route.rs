@@ -14,7 +14,7 @@ use crate::lane::{Lane, Place};
 use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
-use crate::queue::limit::Admission;
+use crate::queue::limit::{Admission, Limiter};
 use crate::queue::{QueueInner, QueueRef};
 use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
@@ -405,6 +405,34 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     });
 }
 
+/// Queues an item into the place that a permit keeps for it, on a limited queue. The permit is used
+/// up if the item is accepted.
+pub(crate) fn submit_permitted(queue: QueueRef, entry: Entry) -> Result<(), (Entry, Refusal)> {
+    let q = queue.get();
+    let chained = Current::with(|c| c.and_then(Current::queue) == Some(queue));
+    let colour = match q.accept(Shard::Shared, chained) {
+        Ok(colour) => colour,
+        Err(armed) => return refuse(queue, entry, Refusal::Closed, armed),
+    };
+    entry.meta().set_colour(colour);
+    let mut limiter = q.limiter(entry.meta().lane());
+    limiter.end_permit();
+    let next = admit_promised(&mut limiter, entry);
+    drop(limiter);
+    start_activated(q, next);
+    Ok(())
+}
+
+/// An item that is not refused: it is given back if it has a slot, else it waits for one.
+fn admit_promised(limiter: &mut Limiter<Entry>, entry: Entry) -> Option<Entry> {
+    if limiter.admit_promised() {
+        return Some(entry);
+    }
+    entry.meta().set_waiting();
+    limiter.wait(entry);
+    None
+}
+
 /// An item that was promised, and counted in, is not to run.
 pub(crate) fn end_promised(queue: QueueRef, colour: Colour) {
     let q = queue.get();
@@ -430,13 +458,7 @@ pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
     }
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());
-    let next = if limiter.admit_promised() {
-        Some(entry)
-    } else {
-        entry.meta().set_waiting();
-        limiter.wait(entry);
-        None
-    };
+    let next = admit_promised(&mut limiter, entry);
     drop(limiter);
     start_activated(q, next);
 }

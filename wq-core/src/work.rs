@@ -555,6 +555,18 @@ impl WorkInner {
         guard::wake_all(told);
     }
 
+    /// What a wait for the item says when its time is over.
+    fn timed_out(&self) -> WaitError {
+        let (pending, running) = self.state.busy();
+        let state = match (pending, running) {
+            (false, false) => "is idle by now",
+            (true, false) => "is still pending",
+            (false, true) => "still runs",
+            (true, true) => "still runs, and is pending once more",
+        };
+        WaitError::timed_out(format!("the work item {} {state}", self.kind.name()))
+    }
+
     /// An error if the caller is inside this item's function.
     fn check_not_inside(&self) -> Result<(), WaitError> {
         if run::is_inside(self) {

@@ -163,7 +163,7 @@ fn flushes_and_drains_wait_for_the_thaw() {
     assert_eq!(queue.queue(&work), Queued::New);
     let error = queue.flush().wait_timeout(AT_ONCE).unwrap_err();
     assert!(error.to_string().contains("frozen"), "{error}");
-    let (flush, drain) = (queue.flush(), queue.drain());
+    let (mut flush, mut drain) = (queue.flush(), queue.drain());
     assert!(work.flush().wait_timeout(AT_ONCE).unwrap_err().is_timeout());
     assert!(work.is_pending());
     system.thaw();

@@ -274,7 +274,7 @@ fn a_shutdown_ends_a_suspended_execution() {
     let work = Work::new_async(pending::<()>);
     assert_eq!(queue.queue(&work), Queued::New);
     until("suspended", || !queue.dump().suspended.is_empty());
-    let flush: WorkFlush = work.flush();
+    let mut flush: WorkFlush = work.flush();
     let report = system.shutdown(Duration::ZERO);
     assert_eq!((report.dropped, report.detached), (1, 0));
     assert_eq!(flush.wait_timeout(FOR_EVER), Ok(true));

@@ -275,7 +275,7 @@ fn panics_in_the_wakers_of_waiters() {
             let poll = flush.as_mut().poll(&mut Context::from_waker(&explosive));
             assert!(poll.is_pending());
         }
-        let other = queue.flush();
+        let mut other = queue.flush();
         go.send(()).unwrap();
         other.wait_timeout(FOR_EVER).expect("it ends");
         held.wait_timeout(FOR_EVER).expect("it ends").unwrap();

@@ -579,6 +579,7 @@ impl Workqueue {
                 .into_iter()
                 .for_each(|entry| route::start(q, None, entry));
         }
+        q.grant_places();
         Ok(())
     }
 }

@@ -5,6 +5,9 @@
 //! leave the waiting list in order of acceptance, and nobody overtakes a waiting item.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::reserve::Taker;
 
 /// "No limit".
 pub(crate) const UNLIMITED: usize = usize::MAX;
@@ -21,6 +24,10 @@ pub(crate) struct Limiter<T> {
     reserved: usize,
     /// Reasons for which nothing starts: `max_active` then counts as 0.
     frozen: u32,
+    /// Places that are kept for items which nobody has queued yet: see `reserve.rs`.
+    permits: usize,
+    /// Those who wait for such a place, in order. While there are any, no place is free.
+    takers: VecDeque<Arc<Taker>>,
 }
 
 /// What happens to an item that asks for acceptance.
@@ -44,7 +51,57 @@ impl<T> Limiter<T> {
             inactive: VecDeque::new(),
             reserved: 0,
             frozen: 0,
+            permits: 0,
+            takers: VecDeque::new(),
         }
+    }
+
+    /// How many more items would be accepted now.
+    fn free_places(&self) -> usize {
+        let places = if self.max_active == UNLIMITED {
+            self.max_pending.saturating_sub(self.in_flight())
+        } else {
+            let slots = self.slots().saturating_sub(self.nr_active);
+            let slots = if self.inactive.is_empty() { slots } else { 0 };
+            let waiting = self.inactive.len() + self.reserved;
+            slots.saturating_add(self.max_pending.saturating_sub(waiting))
+        };
+        places.saturating_sub(self.permits)
+    }
+
+    /// Puts somebody in line for a place.
+    pub(crate) fn ask(&mut self, taker: Arc<Taker>) {
+        self.takers.push_back(taker);
+    }
+
+    /// Gives a free place to the first in line, if there is any of both. Call it until `None` after
+    /// whatever frees one.
+    #[inline]
+    pub(crate) fn grant(&mut self) -> Option<Arc<Taker>> {
+        if self.takers.is_empty() || self.free_places() == 0 {
+            return None;
+        }
+        let taker = self.takers.pop_front()?;
+        self.permits += 1;
+        taker.note_place();
+        Some(taker)
+    }
+
+    /// Somebody in line has lost interest. False: was not in line.
+    pub(crate) fn forget(&mut self, taker: &Arc<Taker>) -> bool {
+        let at = self.takers.iter().position(|it| Arc::ptr_eq(it, taker));
+        at.is_some_and(|at| self.takers.remove(at).is_some())
+    }
+
+    /// The line is closed.
+    pub(crate) fn take_takers(&mut self) -> VecDeque<Arc<Taker>> {
+        std::mem::take(&mut self.takers)
+    }
+
+    /// A place that was kept is used, or given back.
+    pub(crate) fn end_permit(&mut self) {
+        debug_assert!(self.permits > 0, "a permit ends once");
+        self.permits -= 1;
     }
 
     /// How many items may hold a slot now.
@@ -59,6 +116,9 @@ impl<T> Limiter<T> {
 
     /// Decides over a new item. `Active` takes a slot.
     pub(crate) fn admit(&mut self) -> Admission {
+        if self.permits > 0 && self.free_places() == 0 {
+            return Admission::Full;
+        }
         if self.max_active == UNLIMITED && self.in_flight() >= self.max_pending {
             return Admission::Full;
         }
@@ -258,6 +318,36 @@ mod tests {
             (l.release(), l.nr_inactive(), l.nr_active()),
             (Some(1), 2, 1)
         );
+    }
+
+    /// Places for items that nobody has queued yet count for the bound, and go to those in line
+    /// before anybody else, in order.
+    #[test]
+    fn places_go_to_those_in_line() {
+        for (active, pending) in [(1, 1), (UNLIMITED, 2), (2, 0)] {
+            let mut l = Limiter::<u32>::new(active, pending);
+            let takers: Vec<Arc<Taker>> = (0..4).map(|_| Arc::default()).collect();
+            takers.iter().for_each(|taker| l.ask(Arc::clone(taker)));
+            for first in &takers[..2] {
+                assert!(l.grant().is_some_and(|taker| Arc::ptr_eq(&taker, first)));
+            }
+            assert!(l.grant().is_none());
+            assert_eq!((l.admit(), l.reserve()), (Admission::Full, Admission::Full));
+            // The first one is used, and its item ends.
+            l.end_permit();
+            assert!(l.admit_promised());
+            assert!(l.grant().is_none() && l.admit() == Admission::Full);
+            assert_eq!(l.release(), None);
+            assert!(l.forget(&takers[2]) && !l.forget(&takers[2]));
+            assert!(
+                l.grant()
+                    .is_some_and(|taker| Arc::ptr_eq(&taker, &takers[3]))
+            );
+            // The others are given back unused.
+            l.end_permit();
+            l.end_permit();
+            assert_eq!(l.admit(), Admission::Active);
+        }
     }
 
     /// Places that are kept count for the bound.

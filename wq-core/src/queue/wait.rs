@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::block;
 use crate::current::Current;
+use crate::dump::{self, QueueDump};
 
 use super::flush::{FlushReport, WaitCell, WaitFor};
 use super::handle::{Queue, QueueHandle};
@@ -35,8 +36,8 @@ pub struct WaitError(Kind);
 enum Kind {
     /// The caller waits for itself.
     Itself(String),
-    /// The time was over; this much is stuck.
-    TimedOut(String),
+    /// The time was over; this much is stuck, in words and if it is a queue's as a dump.
+    TimedOut(String, Option<Arc<QueueDump>>),
     /// The process is a forked child.
     Forked,
     /// What was frozen is not any more.
@@ -51,7 +52,7 @@ impl WaitError {
 
     /// The limit was reached.
     pub(crate) fn timed_out(what: impl Into<String>) -> WaitError {
-        WaitError(Kind::TimedOut(what.into()))
+        WaitError(Kind::TimedOut(what.into(), None))
     }
 
     /// What is waited for is in the process that this one was forked from.
@@ -85,7 +86,34 @@ impl WaitError {
 
     /// Whether the limit was reached first.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0, Kind::TimedOut(_))
+        matches!(self.0, Kind::TimedOut(..))
+    }
+
+    /// What was still in the queue when the time of a flush, a drain or a [`Destroy`] was over:
+    /// which items run and where, which are suspended, for how long.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
+    /// let job = queue.builder().name("compact").spawn(std::future::pending::<()>());
+    /// while queue.dump().suspended.is_empty() {
+    ///     std::thread::yield_now();
+    /// }
+    /// let mut destroy = queue.destroy();
+    /// let error = destroy.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    /// let stuck = error.stuck().expect("it was a timeout");
+    /// assert_eq!(stuck.suspended[0].name.as_deref(), Some("compact"));
+    /// job.abort();
+    /// destroy.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stuck(&self) -> Option<&QueueDump> {
+        match &self.0 {
+            Kind::TimedOut(_, stuck) => stuck.as_deref(),
+            _ => None,
+        }
     }
 }
 
@@ -97,7 +125,7 @@ impl fmt::Display for WaitError {
                 "this wait would never end: the caller is inside an item of {what}, which it \
                  waits for; wait from outside, or let the item end first"
             ),
-            Kind::TimedOut(what) => write!(f, "the time was over: {what}"),
+            Kind::TimedOut(what, _) => write!(f, "the time was over: {what}"),
             Kind::Forked => f.write_str(FORKED),
             Kind::Thawed => f.write_str(
                 "what was frozen was thawed, or its System shuts down, before all that was active \
@@ -154,18 +182,19 @@ impl Wait {
         Poll::Ready(report)
     }
 
-    /// What is stuck, in words.
-    fn stuck(&self) -> String {
-        let stats = self.queue.queue.get().stats();
-        let queue = self.queue.queue.get();
-        let frozen = queue.freezable && queue.limiter(0).is_frozen();
-        format!(
-            "queue \"{}\" still has {} items in flight ({} wait for a slot{})",
-            queue.name,
-            stats.in_flight,
-            stats.waiting,
-            if frozen { "; it is frozen" } else { "" }
-        )
+    /// What is stuck.
+    fn stuck(&self) -> WaitError {
+        let dump = dump::of_queue(&self.queue.system, self.queue.queue, Some(&self.queue));
+        let oldest = dump.oldest_in_words();
+        let what = format!(
+            "queue \"{}\" still has {} items in flight ({} wait for a slot{}){}",
+            dump.name,
+            dump.stats.in_flight,
+            dump.stats.waiting,
+            if dump.frozen { "; it is frozen" } else { "" },
+            oldest.map_or(String::new(), |oldest| format!("; the oldest: {oldest}"))
+        );
+        WaitError(Kind::TimedOut(what, Some(Arc::new(dump))))
     }
 }
 
@@ -203,15 +232,16 @@ macro_rules! wait_type {
                 block::block_on(self)
             }
 
-            /// Waits on the calling thread for at most `limit`.
+            /// Waits on the calling thread for at most `limit`. After a timeout the wait is still
+            /// what it was, and may be asked again.
             ///
             /// # Errors
             /// If the caller would wait for itself, or the limit is reached; the error then
-            /// says what is stuck.
-            pub fn wait_timeout(mut self, limit: Duration) -> $output {
-                match block::block_on_timeout(&mut self, limit) {
+            /// says what is stuck ([`WaitError::stuck`]).
+            pub fn wait_timeout(&mut self, limit: Duration) -> $output {
+                match block::block_on_timeout(&mut *self, limit) {
                     Some(output) => output,
-                    None => Err(WaitError::timed_out(self.wait.stuck())),
+                    None => Err(self.wait.stuck()),
                 }
             }
         }

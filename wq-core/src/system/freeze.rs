@@ -285,5 +285,6 @@ impl QueueInner {
                 }
             }
         }
+        self.grant_places();
     }
 }

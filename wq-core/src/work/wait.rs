@@ -211,13 +211,14 @@ impl WorkFlush {
         block::block_on(self)
     }
 
-    /// Waits on the calling thread for at most `limit`.
+    /// Waits on the calling thread for at most `limit`. After a timeout the wait is still what it
+    /// was, and may be asked again.
     ///
     /// # Errors
     /// From inside the item itself, in a forked child, or if the limit is reached.
-    pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
-        let timed_out = || Err(WaitError::timed_out("the work item has not ended"));
-        block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<bool, WaitError> {
+        let waited = block::block_on_timeout(&mut *self, limit);
+        waited.unwrap_or_else(|| Err(self.0.work.timed_out()))
     }
 }
 
@@ -281,13 +282,14 @@ impl CancelWait {
         block::block_on(self)
     }
 
-    /// Waits on the calling thread for at most `limit`.
+    /// Waits on the calling thread for at most `limit`. After a timeout the item is still disabled,
+    /// and the wait may be asked again.
     ///
     /// # Errors
     /// From inside the item itself, in a forked child, or if the limit is reached.
-    pub fn wait_timeout(self, limit: Duration) -> Result<bool, WaitError> {
-        let timed_out = || Err(WaitError::timed_out("the work item still runs"));
-        block::block_on_timeout(self, limit).unwrap_or_else(timed_out)
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<bool, WaitError> {
+        let waited = block::block_on_timeout(&mut *self, limit);
+        waited.unwrap_or_else(|| Err(self.wait.work.timed_out()))
     }
 }
 
