@@ -67,6 +67,7 @@
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
 //! | `tower` | | `tower`: services (axum's routes, tonic's) whose requests run on a queue |
+//! | `tracing` | | a span of `tracing` around each task, at level `TRACE`, target `wq::task` |
 //!
 //! # Platforms
 //!

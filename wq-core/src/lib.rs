@@ -34,7 +34,8 @@
 //! - [`thread`](mod@thread), [`process`]: for items that start threads and children.
 //! - [`timer`]: the timers that delays are made of.
 //!
-//! The feature `futures-spawn` adds `futures::task::Spawn` for [`Queue`].
+//! The feature `futures-spawn` adds `futures::task::Spawn` for [`Queue`], the feature `tracing` a
+//! span around each task.
 //!
 //! `links = "wq"` keeps two major versions out of one program, since each would manage every CPU
 //! as if it were alone.

@@ -8,6 +8,7 @@
 pub(crate) mod builder;
 pub(crate) mod join;
 pub(crate) mod label;
+mod span;
 
 pub use builder::TaskBuilder;
 pub use label::{TaskId, describe, id, name, try_id};
@@ -231,19 +232,54 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let burns = knows_burner(queue, Kind::of::<F>());
-    build_item(item::<F, F>(future), Meta::new(queue, home as u16, burns))
+    build_as(queue, home, None, future)
+}
+
+/// As [`build`], of one that has a name.
+#[inline]
+pub(crate) fn build_as<F>(
+    queue: QueueRef,
+    home: usize,
+    name: Option<&str>,
+    future: F,
+) -> (Entry, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let kind = Kind::of::<F>();
+    let burns = knows_burner(queue, kind);
+    let of = span::Of {
+        queue,
+        kind,
+        name,
+        is_function: false,
+    };
+    let item = item::<_, F>(span::around(of, future));
+    build_item(item, Meta::new(queue, home as u16, burns))
 }
 
 /// As [`build`], of a closure.
 #[inline]
-pub(crate) fn build_fn<F, T>(queue: QueueRef, home: usize, function: F) -> (Entry, JoinHandle<T>)
+pub(crate) fn build_fn<F, T>(
+    queue: QueueRef,
+    home: usize,
+    name: Option<&str>,
+    function: F,
+) -> (Entry, JoinHandle<T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let burns = knows_burner(queue, Kind::of::<F>());
-    let call = async move { function() };
+    let kind = Kind::of::<F>();
+    let burns = knows_burner(queue, kind);
+    let of = span::Of {
+        queue,
+        kind,
+        name,
+        is_function: true,
+    };
+    let call = span::around(of, async move { function() });
     build_item(item::<_, F>(call), Meta::new(queue, home as u16, burns))
 }
 
@@ -259,7 +295,14 @@ where
     F::Output: Send + 'static,
 {
     let burns = knows_burner(queue, kind);
-    build_item(item::<F, F>(future), Meta::new(queue, home as u16, burns))
+    let of = span::Of {
+        queue,
+        kind,
+        name: None,
+        is_function: false,
+    };
+    let item = item::<_, F>(span::around(of, future));
+    build_item(item, Meta::new(queue, home as u16, burns))
 }
 
 /// What is known of items of this kind.

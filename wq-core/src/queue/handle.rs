@@ -184,7 +184,7 @@ impl Queue {
         T: Send + 'static,
     {
         let home = home_of(&self.0.system, self.inner());
-        let (entry, handle) = task::build_fn(self.0.queue, home, function);
+        let (entry, handle) = task::build_fn(self.0.queue, home, None, function);
         reject_if_refused(route::submit(self.0.queue, entry));
         handle
     }

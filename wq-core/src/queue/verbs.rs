@@ -170,7 +170,8 @@ impl Queue {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (entry, handle) = task::build(self.0.queue, self.home(&spec), future);
+        let name = spec.name.as_deref();
+        let (entry, handle) = task::build_as(self.0.queue, self.home(&spec), name, future);
         self.submit_as(spec, entry);
         handle
     }
@@ -181,7 +182,8 @@ impl Queue {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (entry, handle) = task::build_fn(self.0.queue, self.home(&spec), function);
+        let name = spec.name.as_deref();
+        let (entry, handle) = task::build_fn(self.0.queue, self.home(&spec), name, function);
         self.submit_as(spec, entry);
         handle
     }
@@ -203,7 +205,8 @@ impl Queue {
                 full: refusal == Refusal::Full,
             }),
             Ok(place) => {
-                let (entry, handle) = task::build(self.0.queue, home, future);
+                let name = spec.name.as_deref();
+                let (entry, handle) = task::build_as(self.0.queue, home, name, future);
                 if let Some(name) = spec.name {
                     label::set_name(entry.meta(), name);
                 }
