@@ -300,7 +300,7 @@ impl Permit {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (entry, join) = task::build_fn(self.queue.queue, self.home, function);
+        let (entry, join) = task::build_fn(self.queue.queue, self.home, None, function);
         self.submit(entry);
         join
     }
