@@ -18,7 +18,7 @@ use crate::hook::{self, Point, Visitor};
 use crate::list::List;
 use crate::os;
 use crate::policy::Share;
-use crate::pool::Pool;
+use crate::pool::{LanePlace, Pool};
 use crate::proto::arm::Armed;
 use crate::proto::inbox::Inbox;
 use crate::proto::owner::taking::Held;
@@ -113,8 +113,10 @@ pub(crate) struct Lane {
     queue: CachePadded<UnsafeCell<LaneQueue>>,
     /// Length of the queue as of the last section; a hint for others.
     waiting: CachePadded<AtomicU32>,
-    /// Index within the pool.
+    /// Index within the pool's family.
     pub(crate) index: usize,
+    /// The CPU's place among those in use: what items remember of where they ran.
+    pub(crate) ordinal: usize,
     /// The CPU that the lane is meant to keep busy.
     pub(crate) cpu: usize,
     /// Whether somebody looks at that CPU.
@@ -130,21 +132,17 @@ pub(crate) struct Lane {
 unsafe impl Sync for Lane {}
 
 impl Lane {
-    /// A vacant lane on this CPU, whose word is `armed`. `bound` lanes serve first in, first out.
-    pub(crate) fn new(
-        index: usize,
-        cpu: usize,
-        armed: &Arc<CachePadded<Armed>>,
-        bound: bool,
-    ) -> Lane {
+    /// A vacant lane at this place. `bound` lanes serve first in, first out.
+    pub(crate) fn new(index: usize, place: LanePlace<'_>, bound: bool) -> Lane {
         Lane {
             owner: CachePadded::new(Owner::vacant()),
             inbox: CachePadded::new(Inbox::new()),
             queue: CachePadded::new(UnsafeCell::new(LaneQueue::new(bound))),
             waiting: CachePadded::new(AtomicU32::new(0)),
             index,
-            cpu,
-            armed: Arc::clone(armed),
+            ordinal: place.ordinal,
+            cpu: place.cpu,
+            armed: Arc::clone(place.armed),
             visitor: Visitor::none(),
             watch: LaneWatch {
                 eager: AtomicU32::new(EAGER_ARMS),

@@ -135,6 +135,8 @@ pub use self::dump::{Dump, QueueDump, QueueKind, RunningItem, SuspendedItems, Th
 #[cfg(not(loom))]
 pub use self::hogs::table::CpuHog;
 #[cfg(not(loom))]
+pub use self::queue::attrs::Attrs;
+#[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]
 pub use self::queue::flush::FlushReport;

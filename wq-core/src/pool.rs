@@ -32,10 +32,36 @@ pub(crate) const HIGHPRI_NICE: i8 = -20;
 pub(crate) struct PoolAttrs {
     /// Nice value of the workers.
     pub(crate) nice: i8,
-    /// CPUs that the workers may use.
+    /// CPUs that the workers may use: those of the queue, or (strict) of the pod.
     pub(crate) cpus: CpuSet,
+    /// CPUs that it has a lane for: those that share the pool, a part of `cpus`.
+    pub(crate) pod: CpuSet,
+    /// Workers never leave the pod.
+    pub(crate) strict: bool,
     /// Bound to one CPU and managed there.
     pub(crate) percpu: bool,
+}
+
+/// Where the indices of a pool's lanes are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    /// See `Pool::family`.
+    pub(crate) id: u32,
+    /// Index of the pool's first lane.
+    pub(crate) first: usize,
+    /// Lanes of the whole family.
+    pub(crate) lanes: usize,
+}
+
+/// Where a lane is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LanePlace<'a> {
+    /// The kernel's number of the CPU.
+    pub(crate) cpu: usize,
+    /// The CPU's place among those in use.
+    pub(crate) ordinal: usize,
+    /// Whether somebody looks at that CPU.
+    pub(crate) armed: &'a Arc<CachePadded<Armed>>,
 }
 
 /// A pool.
@@ -44,8 +70,10 @@ pub(crate) struct Pool {
     /// Number within the System; shown in the names of its threads.
     pub(crate) id: u32,
     /// Pools whose lanes share an index space: all normal per-CPU pools, all high priority
-    /// ones, or one unbound pool.
+    /// ones, or the unbound pools that were made together, for one queue's pods.
     pub(crate) family: u32,
+    /// Size of that space.
+    pub(crate) family_lanes: usize,
     /// Attributes.
     pub(crate) attrs: PoolAttrs,
     lanes: Box<[Lane]>,
@@ -85,27 +113,26 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool with a vacant lane on each of `cpus`, which come with their words; lane indices start
-    /// at `first`.
+    /// A pool with a vacant lane at each of `places`.
     pub(crate) fn new<'a>(
         id: u32,
-        family: u32,
+        family: Family,
         attrs: PoolAttrs,
-        first: usize,
-        cpus: impl Iterator<Item = (usize, &'a Arc<CachePadded<Armed>>)>,
+        places: impl Iterator<Item = LanePlace<'a>>,
         bound: u32,
     ) -> Pool {
         let percpu = attrs.percpu;
         let mask = SharedMask::new(&attrs.cpus);
-        let lanes: Box<[Lane]> = cpus
+        let lanes: Box<[Lane]> = places
             .enumerate()
-            .map(|(n, (cpu, armed))| Lane::new(first + n, cpu, armed, percpu))
+            .map(|(n, place)| Lane::new(family.first + n, place, percpu))
             .collect();
         let nr_lanes = lanes.len();
         let words = nr_lanes.div_ceil(64);
         Pool {
             id,
-            family,
+            family: family.id,
+            family_lanes: family.lanes,
             attrs,
             lanes,
             in_use: AtomicUsize::new(nr_lanes),
@@ -165,11 +192,21 @@ impl Pool {
         self.lanes.binary_search_by_key(&cpu, |lane| lane.cpu).ok()
     }
 
-    /// The lane with this index, or one that stands for it.
+    /// The lane on the CPU with this ordinal, or one that stands for it.
     #[inline(always)]
-    pub(crate) fn lane_at(&self, index: usize) -> &Lane {
-        let slot = index.wrapping_sub(self.lanes[0].index);
-        self.lanes.get(slot).unwrap_or(&self.lanes[0])
+    pub(crate) fn lane_at(&self, ordinal: usize) -> &Lane {
+        let slot = ordinal.wrapping_sub(self.lanes[0].ordinal);
+        match self.lanes.get(slot) {
+            Some(lane) if lane.ordinal == ordinal => lane,
+            _ => self.search_lane(ordinal),
+        }
+    }
+
+    /// Where the CPUs are not neighbours, or the CPU is not one of the pool's.
+    #[cold]
+    fn search_lane(&self, ordinal: usize) -> &Lane {
+        let found = self.lanes.binary_search_by_key(&ordinal, |l| l.ordinal);
+        &self.lanes[found.unwrap_or(0)]
     }
 
     /// Whether the pool belongs to one CPU.
@@ -263,6 +300,11 @@ impl Pool {
     /// Whether its workers are to be placed when they get a lane: they may use several CPUs.
     pub(crate) fn floats(&self) -> bool {
         !self.attrs.percpu && self.attrs.cpus.count() > 1
+    }
+
+    /// Whether its workers may be outside of its pod when they get a lane.
+    pub(crate) fn roams(&self) -> bool {
+        self.attrs.pod != self.attrs.cpus
     }
 }
 

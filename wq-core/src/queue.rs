@@ -8,6 +8,7 @@
 //! handle is gone, every accepted item has ended, and all workers have left the section in which
 //! they counted the last one (see `system/grave.rs`).
 
+pub(crate) mod attrs;
 pub(crate) mod builder;
 pub(crate) mod flush;
 pub(crate) mod freeze;
@@ -15,6 +16,7 @@ pub(crate) mod freeze;
 mod futures_spawn;
 pub(crate) mod handle;
 pub(crate) mod limit;
+pub(crate) mod map;
 pub(crate) mod reap;
 pub(crate) mod reserve;
 mod verbs;
@@ -22,7 +24,7 @@ pub(crate) mod wait;
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::entry::Entry;
@@ -32,8 +34,10 @@ use crate::proto::counts::{Colour, ColourSet, Counts, Shard};
 use crate::rescuer::Rescuer;
 use crate::system::SystemRef;
 
+use attrs::Attrs;
 use flush::Waiters;
 use limit::Limiter;
+use map::PoolMap;
 
 /// Nothing more is accepted.
 pub(crate) const CLOSED: u32 = 1;
@@ -91,6 +95,7 @@ impl QueueRef {
 
 /// How an item ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub(crate) enum EndKind {
     /// It returned.
     Completed,
@@ -111,8 +116,11 @@ pub(crate) struct QueueInner {
     pub(crate) system: SystemRef,
     /// Counter lines are shared only by lanes of one family: see `Pool::family`.
     family: u32,
-    /// One pool, or one for each CPU of the System (in its order) for a per-CPU queue.
-    pools: Box<[Arc<Pool>]>,
+    /// Its pools by CPU. The System keeps the map; a change of attributes is a store here.
+    map: AtomicPtr<PoolMap>,
+    /// What the map was made after; `None` for a per-CPU queue. Changed under the lock of
+    /// `SystemInner::change_attrs`. Not inside, so that what each item reads is close together.
+    live: Option<Box<Mutex<Live>>>,
     /// Accepted and ended items.
     pub(crate) counts: Counts,
     /// One at a time, for good: its limit does not change.
@@ -146,6 +154,31 @@ pub(crate) struct QueueInner {
     refused_over: AtomicU64,
 }
 
+/// What may change of an unbound queue.
+#[derive(Debug)]
+struct Live {
+    /// As they were asked for last.
+    attrs: Attrs,
+    /// Every pool that it has had: items may be left there. No more than there are pools.
+    pools: Vec<Arc<Pool>>,
+}
+
+impl Live {
+    /// It has the pools of this map from now on.
+    fn note_pools(&mut self, map: &PoolMap) {
+        for pool in map.pools() {
+            if !self.pools.iter().any(|known| Arc::ptr_eq(known, pool)) {
+                self.pools.push(Arc::clone(pool));
+            }
+        }
+    }
+}
+
+/// Locks what may change; nothing panics under the lock.
+fn lock(live: &Mutex<Live>) -> MutexGuard<'_, Live> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a queue is made of.
 #[derive(Debug)]
 pub(crate) struct QueueParts {
@@ -153,8 +186,10 @@ pub(crate) struct QueueParts {
     pub(crate) name: String,
     /// Its System.
     pub(crate) system: SystemRef,
-    /// One pool, or one per CPU.
-    pub(crate) pools: Box<[Arc<Pool>]>,
+    /// Its pools by CPU.
+    pub(crate) map: Arc<PoolMap>,
+    /// What that was made after, unless it is a per-CPU queue.
+    pub(crate) attrs: Option<Attrs>,
     /// Slots, if limited.
     pub(crate) max_active: Option<usize>,
     /// Bound on waiting items, if any.
@@ -176,13 +211,22 @@ static NEXT_QUEUE_ID: AtomicU64 = AtomicU64::new(1);
 impl QueueInner {
     /// An empty, open queue.
     pub(crate) fn new(parts: QueueParts) -> QueueInner {
-        let is_percpu = parts.pools[0].is_percpu();
-        let lanes: usize = parts.pools.iter().map(|p| p.lanes().len()).sum();
+        // Of one that has several, most have one family.
+        let pool = parts.map.pools().last().expect("every CPU has a pool");
+        let (family, lanes) = (pool.family, pool.family_lanes);
+        let live = parts.attrs.map(|attrs| {
+            let mut live = Live {
+                attrs,
+                pools: Vec::new(),
+            };
+            live.note_pools(&parts.map);
+            live
+        });
         let limited = parts.max_active.is_some() || parts.max_pending.is_some() || parts.freezable;
         let domains = if !limited {
             0
-        } else if is_percpu {
-            parts.pools.len()
+        } else if live.is_none() {
+            lanes
         } else {
             1
         };
@@ -197,7 +241,7 @@ impl QueueInner {
             id: NEXT_QUEUE_ID.fetch_add(1, Ordering::Relaxed),
             name: parts.name,
             system: parts.system,
-            family: parts.pools[0].family,
+            family,
             counts: Counts::new(lanes),
             ordered: parts.ordered,
             freezable: parts.freezable,
@@ -213,34 +257,68 @@ impl QueueInner {
             reaping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             refused_over: AtomicU64::new(0),
-            pools: parts.pools,
+            map: AtomicPtr::new(Arc::as_ptr(&parts.map).cast_mut()),
+            live: live.map(|live| Box::new(Mutex::new(live))),
         }
     }
 
-    /// The pool that runs an item whose home is lane (or CPU) `home`.
+    /// Its pools by CPU, as they are now.
+    #[inline(always)]
+    pub(crate) fn map(&self) -> &PoolMap {
+        // Acquire: pairs with the Release in `set_map`; the map is seen whole.
+        let map = self.map.load(Ordering::Acquire);
+        // SAFETY: it comes from an `Arc` that the System keeps, which outlives the queue.
+        unsafe { &*map }
+    }
+
+    /// The pool that runs an item whose home is the CPU with this ordinal.
     #[inline(always)]
     pub(crate) fn pool(&self, home: usize) -> &Arc<Pool> {
-        if self.pools.len() == 1 {
-            &self.pools[0]
-        } else {
-            &self.pools[home % self.pools.len()]
+        self.map().pool(home)
+    }
+
+    /// The pools that run its items, or may have items from before a change of attributes, one after
+    /// the other.
+    pub(crate) fn nth_pool(&self, n: usize) -> Option<Arc<Pool>> {
+        match &self.live {
+            None => self.map().pools().nth(n).cloned(),
+            Some(live) => lock(live).pools.get(n).cloned(),
         }
     }
 
-    /// The pools that run its items, each once.
-    pub(crate) fn pools(&self) -> &[Arc<Pool>] {
-        &self.pools
-    }
-
-    /// Whether this pool runs its items.
+    /// Whether this pool runs its items, or may have some.
     pub(crate) fn is_served_by(&self, pool: &Arc<Pool>) -> bool {
-        self.pools.iter().any(|its| Arc::ptr_eq(its, pool))
+        let mut pools = (0..).map_while(|n| self.nth_pool(n));
+        pools.any(|its| Arc::ptr_eq(&its, pool))
     }
 
-    /// Whether the queue has a pool for each CPU.
-    #[inline(always)]
+    /// Whether an item runs on the CPU that accepted it.
     pub(crate) fn is_percpu(&self) -> bool {
-        self.pools[0].is_percpu()
+        self.live.is_none()
+    }
+
+    /// Another map: what is queued, starts or is woken afterwards goes by it. The System keeps it.
+    pub(crate) fn set_map(&self, map: &Arc<PoolMap>) {
+        if let Some(live) = &self.live {
+            lock(live).note_pools(map);
+        }
+        let map = Arc::as_ptr(map).cast_mut();
+        // Release: pairs with the Acquire in `map`.
+        self.map.store(map, Ordering::Release);
+    }
+
+    /// The attributes that were asked for; `None` for a per-CPU queue.
+    pub(crate) fn attrs_now(&self) -> Option<Attrs> {
+        let live = self.live.as_ref()?;
+        Some(lock(live).attrs.clone())
+    }
+
+    /// Other attributes, and the map that was made after them.
+    pub(crate) fn set_attrs(&self, attrs: Attrs, map: &Arc<PoolMap>) {
+        if let Some(live) = &self.live {
+            lock(live).attrs = attrs;
+        }
+        self.set_map(map);
     }
 
     /// Whether items need a slot.
@@ -390,29 +468,52 @@ impl QueueInner {
 }
 
 /// An item that has ended and is still to be counted.
+///
+/// Two words, which travel in registers: of single fields the worker's loop made a row of narrow
+/// stores and wide loads, for which the processor waits.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// Its queue.
     queue: QueueRef,
-    /// Its flush colour.
-    colour: Colour,
-    /// Where its slot is.
-    home: usize,
-    /// How it ended.
-    kind: EndKind,
-    /// Somebody waits for the queue, which was pinned.
-    pinned: bool,
+    /// The rest: see the constants below.
+    bits: u64,
 }
 
+/// In `Ended::bits`, from here on: its flush colour.
+const ENDED_COLOUR: u32 = 16;
+/// As above: how it ended.
+const ENDED_KIND: u32 = 32;
+/// In `Ended::bits`: somebody waits for the queue, which was pinned.
+const ENDED_PINNED: u64 = 1 << 40;
+
 impl Ended {
-    /// An item that has ended.
+    /// An item that has ended; its slot is at home on the CPU with this ordinal.
+    #[inline(always)]
     pub(crate) fn new(queue: QueueRef, colour: Colour, home: usize, kind: EndKind) -> Ended {
-        Ended {
-            queue,
-            colour,
-            home,
-            kind,
-            pinned: false,
+        let bits = home as u64 | u64::from(colour) << ENDED_COLOUR | (kind as u64) << ENDED_KIND;
+        Ended { queue, bits }
+    }
+
+    /// Where its slot is.
+    fn home(&self) -> usize {
+        usize::from(self.bits as u16)
+    }
+
+    /// Its flush colour.
+    #[inline(always)]
+    fn colour(&self) -> Colour {
+        (self.bits >> ENDED_COLOUR) as Colour
+    }
+
+    /// How it ended.
+    #[inline(always)]
+    fn kind(&self) -> EndKind {
+        const COMPLETED: u8 = EndKind::Completed as u8;
+        const PANICKED: u8 = EndKind::Panicked as u8;
+        match (self.bits >> ENDED_KIND) as u8 {
+            COMPLETED => EndKind::Completed,
+            PANICKED => EndKind::Panicked,
+            _ => EndKind::Cancelled,
         }
     }
 
@@ -423,7 +524,7 @@ impl Ended {
         if !queue.is_limited() {
             return None;
         }
-        let mut limiter = queue.limiter(self.home);
+        let mut limiter = queue.limiter(self.home());
         let next = limiter.release();
         let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
         let granted = QueueInner::grants(&mut limiter);
@@ -450,7 +551,7 @@ impl Ended {
     #[inline(always)]
     fn count(&mut self, shard: Shard) {
         let queue = self.queue.get();
-        match self.kind {
+        match self.kind() {
             EndKind::Completed => {}
             // Relaxed: a statistic; ordered before the count that follows for its readers.
             EndKind::Panicked => {
@@ -461,21 +562,22 @@ impl Ended {
             }
         }
         // A wait can end here only if this was the last item of its colour.
-        if queue.counts.end(shard, self.colour) && queue.counts.maybe_last(self.colour) {
+        let colour = self.colour();
+        if queue.counts.end(shard, colour) && queue.counts.maybe_last(colour) {
             queue.pin();
-            self.pinned = true;
+            self.bits |= ENDED_PINNED;
         }
     }
 
     /// Whether somebody waits for the queue, so that [`Ended::tell_waiters`] runs their wakers.
     pub(crate) fn must_tell(&self) -> bool {
-        self.pinned
+        self.bits & ENDED_PINNED != 0
     }
 
     /// Outside any section: tells those who wait for the queue.
     #[inline(always)]
     pub(crate) fn tell_waiters(self) {
-        if self.pinned {
+        if self.must_tell() {
             tell_pinned(self.queue);
         }
     }

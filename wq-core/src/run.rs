@@ -279,7 +279,7 @@ fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
     let (queue, colour) = (meta.queue, meta.colour());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
-    let home = lane.index;
+    let home = lane.ordinal;
     meta.set_started(home as u16);
     current.set_item(queue, meta);
     current.worker.begin_item(queue.address(), meta.address());

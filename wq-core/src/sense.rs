@@ -259,14 +259,27 @@ impl SystemInner {
 
     /// Before a wake-up: has the sleeping worker start on the lane's CPU. Its mask is widened again
     /// at once, so that what user code starts may use all of the pool's CPUs, and a CPU that others
-    /// keep busy does not hold it up. A lone runner needs no place: the kernel knows better which
-    /// CPU is free, and whether the one who wakes it is about to sleep.
+    /// keep busy does not hold it up. A lone runner needs no place but its pod: the kernel knows
+    /// better which CPU is free, and whether the one who wakes it is about to sleep.
     fn place(&self, pool: &Pool, lane: &Lane, worker: &Worker) -> Option<Placement> {
-        let floats = pool.floats() && pool.others_run(pool.slot_of(lane));
+        if !pool.floats() {
+            return None;
+        }
+        if pool.roams() && !worker.was_on_one_of(&pool.attrs.pod) {
+            let placement = worker.place(&pool.attrs.pod, &pool.mask);
+            if placement.is_some() {
+                self.stats.repatriated.raise();
+            }
+            return placement;
+        }
+        let others = pool.others_run(pool.slot_of(lane));
         // Both were there last, and the kernel leaves it so.
         let is_there = worker.was_on(lane.cpu) && os::current_cpu() == lane.cpu;
-        if floats && !is_there {
+        if others && !is_there {
             worker.place(self.cpu_mask(lane.cpu), &pool.mask)
+        } else if pool.roams() && !pool.attrs.pod.contains(os::current_cpu()) {
+            // The kernel likes to bring the woken to the waker.
+            worker.place(&pool.attrs.pod, &pool.mask)
         } else {
             None
         }

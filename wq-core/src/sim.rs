@@ -57,8 +57,17 @@ impl fmt::Debug for Sim {
 /// With the seed, if a check failed, if nobody ever runs again, or as `body` does.
 #[track_caller]
 fn simulate<R>(spec: Spec, body: impl FnOnce(&Sim) -> R) -> R {
-    let result = Machine::run(spec.cpus, spec.seed, |here| {
-        let topology = Topology::fake(FakeSpec::new().cores(spec.cpus));
+    simulate_on(FakeSpec::new().cores(spec.cpus), spec.seed, body)
+}
+
+/// As [`simulate`], on a machine of this shape.
+///
+/// # Panics
+/// As there.
+#[track_caller]
+fn simulate_on<R>(shape: FakeSpec, seed: u64, body: impl FnOnce(&Sim) -> R) -> R {
+    let topology = Topology::fake(shape);
+    let result = Machine::run(topology.cpus(), seed, |here| {
         let system = System::builder()
             .topology(topology)
             .build()
@@ -72,7 +81,7 @@ fn simulate<R>(spec: Spec, body: impl FnOnce(&Sim) -> R) -> R {
     });
     match result {
         Ok(result) => result,
-        Err(failure) => panic!("seed {}: {failure}", spec.seed),
+        Err(failure) => panic!("seed {seed}: {failure}"),
     }
 }
 

@@ -67,6 +67,7 @@ pub(crate) struct Stats {
     pub(crate) at_bound: Counter,
     pub(crate) nice_refused: Counter,
     pub(crate) lockups: Counter,
+    pub(crate) repatriated: Counter,
 }
 
 impl Stats {
@@ -185,6 +186,9 @@ pub struct SystemStats {
     /// Times that a pool in which work waited had started nothing for `watchdog_thresh`.
     #[doc(alias = "wq_watchdog")]
     pub lockups: u64,
+    /// Workers that were asleep outside of their pool's CPUs and were brought there when they were
+    /// woken: queues with narrow pools that are not strict.
+    pub repatriated: u64,
 }
 
 /// What a pool of workers looks like now: `System::pools`. A snapshot: the fields are read one
@@ -207,6 +211,11 @@ pub struct PoolStats {
     pub name: String,
     /// CPUs that its workers are made for.
     pub cpus: CpuSet,
+    /// CPUs that share the pool: items begin there. The others of `cpus` are for workers to roam.
+    pub pod: CpuSet,
+    /// Whether its workers stay on `pod`.
+    #[doc(alias = "affn_strict")]
+    pub strict: bool,
     /// Nice value that its workers are meant to have.
     pub nice: i8,
     /// Lanes in use: items that may run at a time.
@@ -262,6 +271,8 @@ impl PoolStats {
         PoolStats {
             name: pool.label(),
             cpus: pool.attrs.cpus.clone(),
+            pod: pool.attrs.pod.clone(),
+            strict: pool.attrs.strict,
             nice: pool.attrs.nice,
             lanes: pool.in_use(),
             // Relaxed, also below: counts for people.

@@ -38,6 +38,8 @@ use crate::proto::owner::WorkerId;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
 use crate::queue::QueueRef;
+use crate::queue::attrs::UnboundPolicy;
+use crate::queue::map::PoolMap;
 use crate::sense::report::{Ability, Found, Sensors};
 use crate::service::maker::rescuers::Requests;
 use crate::stats::Stats;
@@ -125,6 +127,10 @@ pub(crate) struct SystemInner {
     nr_records: AtomicU32,
     /// Records whose thread has ended.
     pub(crate) discarded: Spares,
+    /// What concerns the pools of all unbound queues; locked while any queue's change.
+    pub(crate) unbound: Mutex<UnboundPolicy>,
+    /// The maps of all queues.
+    pub(crate) maps: Mutex<Vec<Arc<PoolMap>>>,
     /// All pools.
     pub(crate) pools: Mutex<Vec<Arc<Pool>>>,
     /// Queues that exist.

@@ -202,7 +202,7 @@ impl Topology {
     ///
     /// The pods are disjoint, none is empty, and together they are the allowed CPUs of `cpus`. If
     /// none of `cpus` is allowed, there is one pod of all CPUs that are: a queue must run
-    /// somewhere.
+    /// somewhere. [`AffinityScope::Default`] stands for [`AffinityScope::System`] here.
     ///
     /// ```
     /// use wq_core::{AffinityScope, FakeSpec, Topology};
@@ -227,7 +227,8 @@ impl Topology {
                 self.caches.groups.iter().flat_map(shards).collect()
             }
             AffinityScope::Numa => self.nodes.groups.clone(),
-            AffinityScope::System => vec![wanted.clone()],
+            // A machine has no default; a System has, and asks for that instead.
+            AffinityScope::System | AffinityScope::Default => vec![wanted.clone()],
         };
         let mut pods: Vec<CpuSet> = whole_pods.iter().map(|pod| pod.and(&wanted)).collect();
         pods.retain(|pod| !pod.is_empty());

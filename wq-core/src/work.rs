@@ -482,7 +482,7 @@ impl WorkInner {
         colour: Colour,
     ) {
         let run = Run::new(self, request);
-        let home = home.unwrap_or_else(|| queue.0.system.ordinal_of_current_cpu());
+        let home = home.unwrap_or_else(|| queue.home_here());
         let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         route::submit_promised(queue.0.queue, entry, colour);

@@ -171,6 +171,12 @@ impl Worker {
         self.slept_on.load(Ordering::Relaxed) == cpu as u32
     }
 
+    /// Whether it fell asleep last on one of these CPUs. A new one did so nowhere.
+    pub(crate) fn was_on_one_of(&self, cpus: &CpuSet) -> bool {
+        // Relaxed: a hint.
+        cpus.contains(self.slept_on.load(Ordering::Relaxed) as usize)
+    }
+
     /// The worker is awake. True: it was placed, and must widen its mask.
     pub(crate) fn wake_up(&self) -> bool {
         // Relaxed: ordered before the look at `placed` by the fence.

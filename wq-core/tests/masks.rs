@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use wq_core::driver::force_take_over;
-use wq_core::{System, Workqueue};
+use wq_core::{AffinityScope, System, Workqueue};
 
 /// The CPUs that the calling thread may use, as the kernel writes them.
 fn allowed() -> String {
@@ -42,6 +42,32 @@ fn child_threads_have_the_whole_mask() {
                 (whole.clone(), whole.clone()),
                 "round {round}"
             );
+        }
+    }
+}
+
+/// The mask of items that are queued for each CPU: of a strict queue with a pod for each CPU it is
+/// that CPU, of one that is not strict all of the queue's.
+#[test]
+fn strict_workers_stay_in_their_pod() {
+    let system = System::builder().build().unwrap();
+    let cpus = system.topology().allowed().clone();
+    let whole = allowed();
+    let queue = |strict: bool| {
+        let builder = Workqueue::unbound("pods").system(&system);
+        let mut builder = builder.affinity(AffinityScope::Cpu);
+        if strict {
+            builder = builder.strict();
+        }
+        builder.build().unwrap()
+    };
+    let (strict, roaming) = (queue(true), queue(false));
+    for _ in 0..20 {
+        for cpu in cpus.iter() {
+            let mask = strict.spawn_on(cpu, async { allowed() });
+            assert_eq!(mask.wait().unwrap(), cpu.to_string());
+            let mask = roaming.spawn_on(cpu, async { allowed() });
+            assert_eq!(mask.wait().unwrap(), whole);
         }
     }
 }

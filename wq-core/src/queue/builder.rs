@@ -8,15 +8,15 @@ use crate::CpuSet;
 use crate::pool::HIGHPRI_NICE;
 use crate::system::pools::TooManyPools;
 use crate::system::{System, SystemInner, SystemRef};
+use crate::topology::AffinityScope;
 
+use super::attrs::Attrs;
 use super::handle::{Queue, Workqueue};
+use super::map::PoolMap;
 use super::{CLOSED, QueueInner, QueueParts, QueueRef};
 
 /// Longest name of a queue, bytes (kernel: `WQ_NAME_LEN` less the end mark).
 const MAX_NAME: usize = 31;
-
-/// Nice values.
-const NICE: std::ops::RangeInclusive<i8> = -20..=19;
 
 /// What is wrong with a builder's fields.
 #[derive(Debug, Default)]
@@ -91,6 +91,11 @@ impl BuildError {
         BuildError(Kind::Fields(vec![(field, why.to_owned())]))
     }
 
+    /// The System shuts down, or is another process's.
+    pub(crate) fn closed() -> BuildError {
+        BuildError(Kind::Closed)
+    }
+
     /// The machine refused a thread.
     pub(crate) fn thread_refused(error: io::Error) -> BuildError {
         BuildError(Kind::Thread(error))
@@ -146,7 +151,7 @@ impl fmt::Display for BuildError {
             Kind::Pools => write!(
                 f,
                 "a CPU has the most worker pools it may have ({}): use fewer different \
-                 combinations of `nice` and `cpus`",
+                 combinations of `nice`, `cpus`, `affinity` and `strict`",
                 crate::system::pools::MAX_POOLS_PER_CPU
             ),
         }
@@ -222,15 +227,17 @@ impl Common {
     /// Makes the queue.
     fn finish(
         self,
-        system: Arc<SystemInner>,
-        pools: Box<[Arc<crate::pool::Pool>]>,
+        system: &Arc<SystemInner>,
+        map: Arc<PoolMap>,
+        attrs: Option<Attrs>,
     ) -> Result<Workqueue, BuildError> {
         let queue = register(
-            &system,
+            system,
             QueueParts {
                 name: self.name,
-                system: SystemRef::new(&system),
-                pools,
+                system: SystemRef::new(system),
+                map,
+                attrs,
                 max_active: self.max_active,
                 max_pending: self.max_pending,
                 ordered: self.ordered,
@@ -251,10 +258,10 @@ impl Common {
         };
         if let Some(fault) = fault {
             queue.get().set_flags(CLOSED);
-            drop(Queue::of_new(system, queue));
+            drop(Queue::of_new(Arc::clone(system), queue));
             return Err(BuildError(fault));
         }
-        Ok(Workqueue::own(Queue::of_new(system, queue)))
+        Ok(Workqueue::own(Queue::of_new(Arc::clone(system), queue)))
     }
 }
 
@@ -290,14 +297,20 @@ pub(crate) enum Service {
 
 /// Makes one of the System's own queues.
 pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, BuildError> {
-    let pools = match own.service {
-        Service::Percpu { highpri } => system.percpu_pools(highpri)?,
-        Service::Unbound => Box::from([system.unbound_pool(0, all_cpus(system))?]),
+    // Until the queue is in the System's table, which a change of all queues goes through.
+    let changing = system.change_attrs();
+    let (map, attrs) = match own.service {
+        Service::Percpu { highpri } => (system.percpu_map(highpri)?, None),
+        Service::Unbound => {
+            let attrs = Attrs::new(system.all_cpus());
+            (system.map_for(&changing, &attrs, false)?, Some(attrs))
+        }
     };
     let parts = QueueParts {
         name: own.name.to_owned(),
         system: SystemRef::new(system),
-        pools,
+        map,
+        attrs,
         max_active: None,
         max_pending: None,
         ordered: false,
@@ -310,11 +323,6 @@ pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, 
         queue.get().set_flags(CLOSED);
     }
     Ok(queue)
-}
-
-/// All CPUs in use.
-fn all_cpus(system: &SystemInner) -> CpuSet {
-    system.cpus.iter().map(|record| record.cpu).collect()
 }
 
 /// The setters that several builders share.
@@ -388,6 +396,8 @@ pub struct UnboundBuilder {
     common: Common,
     cpus: Option<String>,
     nice: i8,
+    affinity: AffinityScope,
+    strict: bool,
 }
 
 impl UnboundBuilder {
@@ -399,6 +409,8 @@ impl UnboundBuilder {
             common: Common::new(name),
             cpus: None,
             nice: 0,
+            affinity: AffinityScope::Default,
+            strict: false,
         }
     }
 
@@ -412,6 +424,46 @@ impl UnboundBuilder {
     #[doc(alias = "cpumask")]
     pub fn cpus(mut self, list: impl Into<String>) -> UnboundBuilder {
         self.cpus = Some(list.into());
+        self
+    }
+
+    /// Which CPUs share a pool of workers; default: what the System says
+    /// ([`System::set_default_affinity`]).
+    ///
+    /// An item goes to the pool of the CPU where it is queued, or that
+    /// [`Queue::spawn_on`] and [`Queue::queue_on`] name, and starts on one of the pool's CPUs. Narrow pools keep
+    /// items near to what queued them; wide ones let any CPU help. Each pool has workers of its
+    /// own.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::AffinityScope;
+    ///
+    /// let queue = wq_core::Workqueue::unbound("dsp").affinity(AffinityScope::Cache).build()?;
+    /// # drop(queue);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "affinity_scope")]
+    pub fn affinity(mut self, scope: AffinityScope) -> UnboundBuilder {
+        self.affinity = scope;
+        self
+    }
+
+    /// Workers never leave the CPUs of their pool. Without this they are brought there when they
+    /// are woken for an item, and may then roam on all CPUs of the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::AffinityScope;
+    ///
+    /// let builder = wq_core::Workqueue::unbound("dsp").affinity(AffinityScope::Numa).strict();
+    /// let queue = builder.build()?;
+    /// # drop(queue);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "affinity_strict")]
+    pub fn strict(mut self) -> UnboundBuilder {
+        self.strict = true;
         self
     }
 
@@ -436,32 +488,31 @@ impl UnboundBuilder {
     pub fn build(self) -> Result<Workqueue, BuildError> {
         let mut complaints = Complaints::new();
         self.common.check(&mut complaints);
-        if !NICE.contains(&self.nice) {
-            complaints.add("nice", format!("{} is outside -20 to 19", self.nice));
-        }
         let system = self.common.system()?;
-        let cpus = check_cpus(&mut complaints, self.cpus.as_deref(), &system);
+        let attrs = self.attrs(&mut complaints, &system);
         complaints.into_result()?;
-        let pool = system.unbound_pool(self.nice, cpus)?;
-        self.common.finish(system, Box::from([pool]))
+        // Until the queue is in the System's table, which a change of all queues goes through.
+        let changing = system.change_attrs();
+        let map = system.map_for(&changing, &attrs, self.common.ordered)?;
+        self.common.finish(&system, map, Some(attrs))
     }
-}
 
-/// The CPUs of a list that are in use; complains if the list is bad or none is.
-fn check_cpus(complaints: &mut Complaints, list: Option<&str>, system: &SystemInner) -> CpuSet {
-    let in_use = all_cpus(system);
-    let Some(list) = list else {
-        return in_use;
-    };
-    match list.parse::<CpuSet>() {
-        Err(error) => complaints.add("cpus", error),
-        Ok(wanted) if wanted.and(&in_use).is_empty() => complaints.add(
-            "cpus",
-            format!("none of \"{wanted}\" is in use; this System uses \"{in_use}\""),
-        ),
-        Ok(wanted) => return wanted.and(&in_use),
+    /// The attributes; complains of bad ones.
+    fn attrs(&self, complaints: &mut Complaints, system: &SystemInner) -> Attrs {
+        let mut attrs = Attrs::new(system.all_cpus());
+        attrs.nice = self.nice;
+        attrs.affinity = self.affinity;
+        attrs.strict = self.strict;
+        let cpus = self.cpus.as_deref().map(str::parse::<CpuSet>);
+        if let Some(Ok(cpus)) = &cpus {
+            attrs.cpus.clone_from(cpus);
+        }
+        attrs.check(complaints, system);
+        if let Some(Err(error)) = cpus {
+            complaints.add("cpus", error);
+        }
+        attrs
     }
-    in_use
 }
 
 /// Builds a per-CPU queue. Setters never fail; `build` names every bad field.
@@ -552,13 +603,16 @@ impl PercpuBuilder {
         self.common.check(&mut complaints);
         complaints.into_result()?;
         let system = self.common.system()?;
-        let pools = if self.power_efficient && system.power_efficient {
-            let nice = if self.highpri { HIGHPRI_NICE } else { 0 };
-            Box::from([system.unbound_pool(nice, all_cpus(&system))?])
+        // Until the queue is in the System's table, which a change of all queues goes through.
+        let changing = system.change_attrs();
+        let (map, attrs) = if self.power_efficient && system.power_efficient {
+            let mut attrs = Attrs::new(system.all_cpus());
+            attrs.nice = if self.highpri { HIGHPRI_NICE } else { 0 };
+            (system.map_for(&changing, &attrs, false)?, Some(attrs))
         } else {
-            system.percpu_pools(self.highpri)?
+            (system.percpu_map(self.highpri)?, None)
         };
-        self.common.finish(system, pools)
+        self.common.finish(&system, map, attrs)
     }
 }
 
@@ -609,6 +663,11 @@ impl OrderedBuilder {
     /// As [`UnboundBuilder::cpus`].
     pub fn cpus(self, list: impl Into<String>) -> OrderedBuilder {
         OrderedBuilder(self.0.cpus(list))
+    }
+
+    /// As [`UnboundBuilder::strict`], of all its CPUs: they are one pool.
+    pub fn strict(self) -> OrderedBuilder {
+        OrderedBuilder(self.0.strict())
     }
 
     /// As [`UnboundBuilder::nice`].

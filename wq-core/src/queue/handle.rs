@@ -144,6 +144,11 @@ impl Queue {
         self.0.queue.get()
     }
 
+    /// The home of an item queued here.
+    pub(crate) fn home_here(&self) -> usize {
+        home_of(&self.0.system, self.inner())
+    }
+
     /// Queues a future as a work item. It is in flight from now until it is ready: it keeps its
     /// place in the queue (its slot, its turn) while it is suspended, and gives up only the CPU.
     ///
@@ -190,7 +195,7 @@ impl Queue {
     }
 
     /// As [`Queue::spawn`], on a CPU of the caller's choice if the queue is per-CPU; otherwise
-    /// the CPU is a hint.
+    /// the CPU selects the pod: the pool of those that share one with it.
     ///
     /// A CPU that the System does not use stands for the first one that it does.
     ///
@@ -328,13 +333,10 @@ impl Queue {
     }
 }
 
-/// The CPU ordinal (per-CPU queues) or lane hint for an item queued here.
+/// The home of an item queued here: the ordinal of a CPU, or 0 where all have the same pool.
+#[inline(always)]
 pub(super) fn home_of(system: &SystemInner, queue: &QueueInner) -> usize {
-    if queue.is_percpu() {
-        system.ordinal_of_current_cpu()
-    } else {
-        0
-    }
+    queue.map().home_here(system)
 }
 
 /// Queues a future on a queue of `system`, without a handle to it.

@@ -43,14 +43,14 @@ pub(crate) fn rescuer_main(system: Arc<SystemInner>, queue: QueueRef, worker: Ar
 /// Looks at each pool of the queue that has nobody to spare. True: there was something to do.
 fn go_round(system: &Arc<SystemInner>, queue: QueueRef, worker: &Arc<Worker>) -> bool {
     let mut found = false;
-    for pool in queue.get().pools() {
+    for pool in (0..).map_while(|n| queue.get().nth_pool(n)) {
         // Relaxed: a count for policy.
         if pool.nr_idle.load(Ordering::Relaxed) > 0 {
             pool.distress.set(false);
             continue;
         }
         if pool.lanes().iter().any(Lane::has_work) {
-            found |= visit(system, queue, pool, worker);
+            found |= visit(system, queue, &pool, worker);
         }
     }
     found

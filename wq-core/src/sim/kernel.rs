@@ -180,8 +180,25 @@ impl Kernel {
             };
             self.set_run(id, Run::Ready);
             self.threads[id].woken = true;
+            self.bring_into_mask(id);
         }
         n as usize
+    }
+
+    /// A thread that wakes up outside of its mask is brought to a CPU of that, a free one if there
+    /// is any, and prefers it from then on.
+    fn bring_into_mask(&mut self, id: ThreadId) {
+        let thread = &self.threads[id];
+        if thread.class == Class::Outside || thread.mask.contains(thread.cpu) {
+            return;
+        }
+        let nr_cpus = self.cpus.len();
+        let mask = thread.mask.iter().filter(|&cpu| cpu < nr_cpus);
+        let (free, taken): (Vec<_>, Vec<_>) = mask.partition(|&cpu| self.cpus[cpu].is_none());
+        let among = if free.is_empty() { taken } else { free };
+        if !among.is_empty() {
+            self.threads[id].cpu = among[self.choose(among.len())];
+        }
     }
 
     /// A thread leaves its CPU, or comes into another state without one.

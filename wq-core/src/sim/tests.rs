@@ -2,6 +2,7 @@
 
 mod flags;
 mod ledger;
+mod placement;
 mod promises;
 mod random;
 mod timelines;

@@ -18,12 +18,13 @@ use crate::proto::arm::Armed;
 use crate::proto::asym;
 use crate::proto::park::Parker;
 use crate::proto::spares::Spares;
+use crate::queue::attrs::{UnboundPolicy, check_default};
 use crate::queue::builder::{BuildError, Complaints, check_name};
 use crate::sense::report::{Found, Sensing, Sensors};
 use crate::service::maker::rescuers::Requests;
 use crate::stats::Stats;
 use crate::timer::Timers;
-use crate::topology::Topology;
+use crate::topology::{AffinityScope, Topology};
 use crate::{CpuSet, os, service};
 
 use super::freeze::Freezer;
@@ -67,6 +68,7 @@ pub struct SystemBuilder {
     power_efficient: bool,
     watchdog_thresh: Duration,
     sensing: Sensing,
+    default_affinity: AffinityScope,
     /// What counts as burning CPU.
     hogs: HogSettings,
     /// The machine, if it is not to be looked at.
@@ -87,6 +89,7 @@ impl SystemBuilder {
             power_efficient: false,
             watchdog_thresh: WATCHDOG_THRESH,
             sensing: Sensing::Auto,
+            default_affinity: AffinityScope::System,
             hogs: HogSettings::default(),
             topology: None,
             thread_hooks: Hooks::default(),
@@ -211,6 +214,24 @@ impl SystemBuilder {
         self
     }
 
+    /// What [`AffinityScope::Default`] stands for, which is what queues have that say nothing else;
+    /// default [`AffinityScope::System`]. It can be changed later:
+    /// [`System::set_default_affinity`].
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{AffinityScope, System};
+    ///
+    /// let system = System::builder().default_affinity(AffinityScope::Cache).build()?;
+    /// assert_eq!(system.default_affinity(), AffinityScope::Cache);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "default_affinity_scope")]
+    pub fn default_affinity(mut self, scope: AffinityScope) -> SystemBuilder {
+        self.default_affinity = scope;
+        self
+    }
+
     /// CPU time after which an item that has not suspended is marked CPU intensive: counted,
     /// reported, and on per-CPU queues relieved of its lane if work waits. Default 10 ms; 0: never.
     ///
@@ -325,7 +346,7 @@ impl SystemBuilder {
     pub fn build(mut self) -> Result<System, BuildError> {
         let follow = self.topology.is_none();
         let topology = self.topology.take().unwrap_or_else(Topology::detect);
-        let mut complaints = Complaints::new();
+        let mut complaints = check_default(self.default_affinity);
         check_name(&mut complaints, &self.tag, MAX_TAG);
         if self.workers == Some(0) {
             complaints.add("workers", "0 lanes run nothing; take 1 or more");
@@ -401,6 +422,8 @@ impl SystemBuilder {
             workers: (0..MAX_WORKERS).map(|_| OnceLock::new()).collect(),
             nr_records: AtomicU32::new(0),
             discarded: Spares::new(),
+            unbound: Mutex::new(UnboundPolicy::new(cpus.clone(), self.default_affinity)),
+            maps: Mutex::new(Vec::new()),
             pools: Mutex::new(Vec::new()),
             queues: Mutex::new(HashMap::new()),
             reaps: Mutex::new(Vec::new()),

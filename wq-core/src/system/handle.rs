@@ -392,6 +392,7 @@ impl System {
             at_worker_bound: s.at_bound.get(),
             nice_refused: s.nice_refused.get(),
             lockups: s.lockups.get(),
+            repatriated: s.repatriated.get(),
         }
     }
 

@@ -109,12 +109,13 @@ impl SystemInner {
             let usable = self.usable(&pool.attrs.cpus);
             pool.mask.store(&usable);
             if !pool.is_percpu() {
-                pool.set_in_use(self.lanes_now(&pool.attrs.cpus));
+                pool.set_in_use(self.lanes_now(&pool.attrs.pod));
             }
         }
         for worker in self.records() {
             worker.set_mask_anew();
         }
+        self.remap_all();
     }
 
     /// What there is of these CPUs now; all that the program may use if there is nothing left.

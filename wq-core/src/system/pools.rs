@@ -3,7 +3,8 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::CpuSet;
-use crate::pool::{HIGHPRI_NICE, Pool, PoolAttrs};
+use crate::pool::{Family, HIGHPRI_NICE, LanePlace, Pool, PoolAttrs};
+use crate::queue::map::MapSpec;
 
 use super::SystemInner;
 
@@ -44,29 +45,57 @@ impl SystemInner {
                 let attrs = PoolAttrs {
                     nice,
                     cpus: record.mask.clone(),
+                    pod: record.mask.clone(),
+                    strict: false,
                     percpu: true,
                 };
-                self.pool_for(&mut pools, attrs, Some(family), ordinal, &[record.cpu])
+                let family = Family {
+                    id: family,
+                    first: ordinal,
+                    lanes: self.cpus.len(),
+                };
+                self.pool_for(&mut pools, attrs, family)
             })
             .collect()
     }
 
-    /// The unbound pool with these attributes; `cpus` is not empty and a part of those in use.
-    pub(crate) fn unbound_pool(&self, nice: i8, cpus: CpuSet) -> Result<Arc<Pool>, TooManyPools> {
-        // One for each CPU: a quota that is lifted later finds them.
-        let on: Vec<usize> = cpus.iter().take(self.max_lanes.max(1)).collect();
+    /// The unbound pools for these pods, the first of which is all of the queue's CPUs. None is
+    /// empty, and all are of CPUs in use.
+    pub(crate) fn unbound_pools(
+        &self,
+        spec: &MapSpec,
+        pods: &[CpuSet],
+    ) -> Result<Box<[Arc<Pool>]>, TooManyPools> {
+        let attrs = |pod: &CpuSet| PoolAttrs {
+            nice: spec.nice,
+            cpus: if spec.strict { pod } else { &spec.cpus }.clone(),
+            pod: pod.clone(),
+            strict: spec.strict,
+            percpu: false,
+        };
         let mut pools = self.lock_pools();
-        self.pool_for(
-            &mut pools,
-            PoolAttrs {
-                nice,
-                cpus,
-                percpu: false,
-            },
-            None,
-            0,
-            &on,
-        )
+        let mut found = Vec::with_capacity(pods.len());
+        let alone = |pools: &[Arc<Pool>], lanes| Family {
+            id: FAMILY_UNBOUND + pools.len() as u32,
+            first: 0,
+            lanes,
+        };
+        let family = alone(&pools, self.lanes_of(&pods[0]));
+        found.push(self.pool_for(&mut pools, attrs(&pods[0]), family)?);
+        // The pods do not overlap: one queue's counters have room for the lanes of all of them.
+        let lanes = pods[1..].iter().map(|pod| self.lanes_of(pod)).sum();
+        let mut family = alone(&pools, lanes);
+        for pod in &pods[1..] {
+            found.push(self.pool_for(&mut pools, attrs(pod), family)?);
+            family.first += self.lanes_of(pod);
+        }
+        Ok(found.into())
+    }
+
+    /// How many lanes an unbound pool has for this pod: one for each CPU, since a quota that is
+    /// lifted later is to find them.
+    fn lanes_of(&self, pod: &CpuSet) -> usize {
+        pod.count().min(self.max_lanes.max(1))
     }
 
     /// Finds or makes a pool.
@@ -74,13 +103,12 @@ impl SystemInner {
         &self,
         pools: &mut Vec<Arc<Pool>>,
         attrs: PoolAttrs,
-        family: Option<u32>,
-        first: usize,
-        on: &[usize],
+        family: Family,
     ) -> Result<Arc<Pool>, TooManyPools> {
         if let Some(pool) = pools.iter().find(|pool| pool.attrs == attrs) {
             return Ok(Arc::clone(pool));
         }
+        let on: Vec<usize> = attrs.pod.iter().take(self.lanes_of(&attrs.pod)).collect();
         let full = |cpu: &usize| {
             self.cpus[self.ordinal(*cpu)]
                 .pools
@@ -91,23 +119,23 @@ impl SystemInner {
             return Err(TooManyPools);
         }
         let id = pools.len() as u32;
-        let family = family.unwrap_or(FAMILY_UNBOUND + id);
-        let pool = Pool::new(
-            id,
-            family,
-            attrs,
-            first,
-            on.iter()
-                .map(|cpu| (*cpu, &self.cpus[self.ordinal(*cpu)].armed)),
-            self.max_workers,
-        );
+        let places = on.iter().map(|&cpu| {
+            let ordinal = self.ordinal(cpu);
+            let armed = &self.cpus[ordinal].armed;
+            LanePlace {
+                cpu,
+                ordinal,
+                armed,
+            }
+        });
+        let pool = Pool::new(id, family, attrs, places, self.max_workers);
         let pool = if self.sensors.any() {
             pool
         } else {
             pool.unwatched()
         };
         if !pool.is_percpu() {
-            pool.set_in_use(self.lanes_now(&pool.attrs.cpus));
+            pool.set_in_use(self.lanes_now(&pool.attrs.pod));
         }
         pool.mask.store(&self.usable(&pool.attrs.cpus));
         let pool = Arc::new(pool);

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 /// How far apart CPUs may be that share a pool of workers.
 ///
-/// The text form is the kernel's: `cpu`, `smt`, `cache`, `cache_shard`, `numa`, `system`.
+/// The text form is the kernel's: `default`, `cpu`, `smt`, `cache_shard`, `cache`, `numa`,
+/// `system`.
 ///
 /// ```
 /// use wq_core::AffinityScope;
@@ -21,6 +22,9 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AffinityScope {
+    /// The System's default ([`System::default_affinity`](crate::System::default_affinity)), looked
+    /// up when it is used: changing that moves the queues that have this scope.
+    Default,
     /// Each CPU alone.
     Cpu,
     /// The SMT siblings of one core.
@@ -37,8 +41,9 @@ pub enum AffinityScope {
 }
 
 impl AffinityScope {
-    /// All scopes, from the narrowest to the widest.
-    const ALL: [AffinityScope; 6] = [
+    /// All scopes: the default, then from the narrowest to the widest.
+    const ALL: [AffinityScope; 7] = [
+        AffinityScope::Default,
         AffinityScope::Cpu,
         AffinityScope::Smt,
         AffinityScope::CacheShard,
@@ -50,6 +55,7 @@ impl AffinityScope {
     /// The kernel's name.
     const fn name(self) -> &'static str {
         match self {
+            AffinityScope::Default => "default",
             AffinityScope::Cpu => "cpu",
             AffinityScope::Smt => "smt",
             AffinityScope::CacheShard => "cache_shard",
@@ -84,7 +90,7 @@ impl FromStr for AffinityScope {
 ///
 /// ```
 /// let error = "l3".parse::<wq_core::AffinityScope>().unwrap_err();
-/// assert!(error.to_string().ends_with("cpu, smt, cache_shard, cache, numa, system"));
+/// assert!(error.to_string().ends_with("default, cpu, smt, cache_shard, cache, numa, system"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffinityScopeError {
@@ -128,7 +134,7 @@ mod tests {
             "CPU",
             " cpu",
             "cpu\n",
-            "default",
+            "defaults",
         ] {
             let error = name.parse::<AffinityScope>().expect_err(name).to_string();
             assert!(error.contains(&format!("{name:?}")), "{error}");
