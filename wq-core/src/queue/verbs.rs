@@ -38,7 +38,8 @@ impl Queue {
             .queue_at(self, home_of(&self.0.system, self.inner()))
     }
 
-    /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues; otherwise a hint).
+    /// Asks for an execution of a re-queueable item on a CPU (per-CPU queues), or in the pod of a
+    /// CPU.
     ///
     /// # Examples
     /// ```
