@@ -277,8 +277,8 @@ impl QueueInner {
         self.map().pool(home)
     }
 
-    /// The pools that run its items, or may have items from before a change of attributes, one after
-    /// the other.
+    /// One after the other, the pools that run its items, or may have items from before a change of
+    /// attributes.
     pub(crate) fn nth_pool(&self, n: usize) -> Option<Arc<Pool>> {
         match &self.live {
             None => self.map().pools().nth(n).cloned(),

@@ -430,10 +430,9 @@ impl UnboundBuilder {
     /// Which CPUs share a pool of workers; default: what the System says
     /// ([`System::set_default_affinity`]).
     ///
-    /// An item goes to the pool of the CPU where it is queued, or that
-    /// [`Queue::spawn_on`] and [`Queue::queue_on`] name, and starts on one of the pool's CPUs. Narrow pools keep
-    /// items near to what queued them; wide ones let any CPU help. Each pool has workers of its
-    /// own.
+    /// An item goes to the pool of the CPU where it is queued, or that [`Queue::spawn_on`] and
+    /// [`Queue::queue_on`] name, and starts on one of the pool's CPUs. Narrow pools keep items near
+    /// to what queued them; wide ones let any CPU help. Each pool has workers of its own.
     ///
     /// # Examples
     /// ```
