@@ -63,6 +63,7 @@
 //! | `macros` | yes | [`main`](macro@main) and [`test`](macro@test) |
 //! | `time` | yes | [`time`] |
 //! | `net` | yes | `net` and `io`: sockets and other descriptors, on Linux |
+//! | `fs` | | `fs`: files and directories as `async` functions that run in place |
 //! | `futures-spawn` | | `futures::task::Spawn` for [`Queue`] |
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
@@ -81,6 +82,8 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+#[cfg(feature = "fs")]
+pub mod fs;
 mod group;
 #[cfg(feature = "hyper")]
 pub mod hyper;
