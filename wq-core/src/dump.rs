@@ -150,6 +150,8 @@ pub struct RunningItem {
     pub lasts: Duration,
     /// What its thread does.
     pub thread_state: ThreadIs,
+    /// What it blocks for, if that is a wait of wq's without a limit: an item, a queue or a task.
+    pub waits_for: Option<String>,
 }
 
 /// What the thread of a running item does.

@@ -56,6 +56,8 @@ mod cpuset;
 #[cfg(not(loom))]
 mod current;
 #[cfg(not(loom))]
+mod cycles;
+#[cfg(not(loom))]
 #[doc(hidden)]
 pub mod driver;
 #[cfg(not(loom))]

@@ -23,12 +23,15 @@ use std::task::Waker;
 use crate::kind::Kind;
 use crate::proto::counts::Colour;
 use crate::proto::state::{Begin, Request, Requested, WakeDeferred, WorkState};
+use crate::queue::QueueRef;
 use crate::queue::handle::Queue;
 use crate::queue::wait::WaitError;
 use crate::{guard, os, route, task};
 
+pub(crate) use run::current_run;
 pub use run::current_work;
 use run::{Body, Run, RunFuture};
+pub(crate) use wait::not_later as is_not_later;
 use wait::{Afterwards, Progress};
 pub use wait::{CancelWait, WorkFlush};
 
@@ -237,6 +240,23 @@ impl Work {
     /// The shared part.
     pub(crate) fn inner(&self) -> &Arc<WorkInner> {
         &self.0
+    }
+
+    /// Whether this is a handle to the same item.
+    pub(crate) fn is_same(&self, other: &Work) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What the compiler calls its function, or future.
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.0.kind.name()
+    }
+
+    /// Whether this request waits behind what runs of an ordered queue.
+    pub(crate) fn is_behind(&self, request: Request, queue: QueueRef) -> bool {
+        queue.get().ordered
+            && self.0.state.is_pending_as(request)
+            && lock(&self.0.progress).is_ordered_by(request, queue.address())
     }
 
     /// Whether an execution is to come; may be stale when it returns.
@@ -460,7 +480,7 @@ impl WorkInner {
 
     /// Queues a granted request.
     fn submit(self: &Arc<Self>, queue: &Queue, home: usize, request: Request) -> Queued {
-        let run = Run::new(self, request);
+        let run = self.run_on(queue, request);
         let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         match route::submit(queue.0.queue, entry) {
@@ -481,11 +501,20 @@ impl WorkInner {
         request: Request,
         colour: Colour,
     ) {
-        let run = Run::new(self, request);
+        let run = self.run_on(queue, request);
         let home = home.unwrap_or_else(|| queue.home_here());
         let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
         drop(handle);
         route::submit_promised(queue.0.queue, entry, colour);
+    }
+
+    /// An execution that was granted, for `queue`.
+    fn run_on(self: &Arc<Self>, queue: &Queue, request: Request) -> Run {
+        let queue = queue.0.queue;
+        if queue.get().ordered {
+            lock(&self.progress).note_ordered(request, queue.address());
+        }
+        Run::new(self, request)
     }
 
     /// The word.

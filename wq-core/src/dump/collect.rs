@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::cycles;
 use crate::kind::Kind;
 use crate::os::{self, ThreadState};
 use crate::pool::Pool;
@@ -114,6 +115,7 @@ fn running_item(
     let label = label::peek(seen.item);
     let state = system.look(worker).state;
     let lasts_ns = worker.shown.lasts_ns(seen.starts, now_ns);
+    let waits_for = cycles::waits_for(seen.item);
     if worker.in_item() != Some(seen) {
         // What was read may be another item's.
         return None;
@@ -134,6 +136,7 @@ fn running_item(
             ThreadState::Unknown if worker.is_in_block() => ThreadIs::Asleep,
             ThreadState::Unknown => ThreadIs::Unknown,
         },
+        waits_for,
     };
     Some((seen.queue, item))
 }

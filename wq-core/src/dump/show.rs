@@ -82,7 +82,11 @@ impl fmt::Display for RunningItem {
             f,
             "{thread} {state}, for {age}, in {}{called}",
             self.type_name
-        )
+        )?;
+        match &self.waits_for {
+            Some(what) => write!(f, "; waits for {what}"),
+            None => Ok(()),
+        }
     }
 }
 

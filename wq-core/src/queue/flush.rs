@@ -242,6 +242,13 @@ impl QueueInner {
         (id, cell)
     }
 
+    /// Whether this wait, which has not ended, waits for items of this colour that are in flight.
+    pub(crate) fn covers(&self, id: u64, colour: Colour) -> bool {
+        let waiters = self.lock_waiters();
+        let waiter = waiters.list.iter().find(|waiter| waiter.id == id);
+        waiter.is_some_and(|waiter| waiter.set.is_none_or(|set| set.contains(colour)))
+    }
+
     /// The waiter has lost interest.
     pub(crate) fn abandon_wait(&self, id: u64) {
         let mut waiters = self.lock_waiters();

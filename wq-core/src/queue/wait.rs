@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::block;
 use crate::current::Current;
+use crate::cycles::{self, Blocked, What};
 use crate::dump::{self, QueueDump};
 
 use super::flush::{FlushReport, WaitCell, WaitFor};
@@ -36,6 +37,8 @@ pub struct WaitError(Kind);
 enum Kind {
     /// The caller waits for itself.
     Itself(String),
+    /// What the caller waits for waits for the caller.
+    Cycle(String),
     /// The time was over; this much is stuck, in words and if it is a queue's as a dump.
     TimedOut(String, Option<Arc<QueueDump>>),
     /// The process is a forked child.
@@ -48,6 +51,11 @@ impl WaitError {
     /// The caller is a part of what it waits for.
     pub(crate) fn itself(what: impl Into<String>) -> WaitError {
         WaitError(Kind::Itself(what.into()))
+    }
+
+    /// Those who wait for each other, in words.
+    pub(crate) fn cycle(who: String) -> WaitError {
+        WaitError(Kind::Cycle(who))
     }
 
     /// The limit was reached.
@@ -71,10 +79,11 @@ impl WaitError {
         self.0 == Kind::Thawed
     }
 
-    /// Whether the caller would have waited for itself: from inside an item for that item, or
-    /// for its own queue.
+    /// Whether the wait would never have ended: from inside an item for that item, or for its own
+    /// queue; or (where the wait has no limit and blocks the thread) for an item that blocks in a
+    /// wait for the caller, perhaps by way of others. The text of the error names them.
     pub fn is_deadlock(&self) -> bool {
-        matches!(self.0, Kind::Itself(_))
+        matches!(self.0, Kind::Itself(_) | Kind::Cycle(_))
     }
 
     /// Whether this is a forked child of the process that the System was made in, or the item was
@@ -125,6 +134,7 @@ impl fmt::Display for WaitError {
                 "this wait would never end: the caller is inside an item of {what}, which it \
                  waits for; wait from outside, or let the item end first"
             ),
+            Kind::Cycle(who) => write!(f, "this wait would never end: {who}"),
             Kind::TimedOut(what, _) => write!(f, "the time was over: {what}"),
             Kind::Forked => f.write_str(FORKED),
             Kind::Thawed => f.write_str(
@@ -182,6 +192,15 @@ impl Wait {
         Poll::Ready(report)
     }
 
+    /// The caller is about to block in this wait.
+    fn enter(&self) -> Result<Blocked, WaitError> {
+        let what = || {
+            let (id, _) = self.state.as_ref().ok()?;
+            Some(What::Queue(Arc::clone(&self.queue), *id))
+        };
+        cycles::enter(what).map_err(WaitError::cycle)
+    }
+
     /// What is stuck.
     fn stuck(&self) -> WaitError {
         let dump = dump::of_queue(&self.queue.system, self.queue.queue, Some(&self.queue));
@@ -227,9 +246,11 @@ macro_rules! wait_type {
             /// Waits on the calling thread, which counts as sleeping.
             ///
             /// # Errors
-            /// At once, if the caller would wait for itself.
-            pub fn wait(self) -> $output {
-                block::block_on(self)
+            /// At once, if the caller would wait for itself, or for an item that blocks in a wait
+            /// for the caller.
+            pub fn wait(mut self) -> $output {
+                let _blocked = self.wait.enter()?;
+                block::block_on(&mut self)
             }
 
             /// Waits on the calling thread for at most `limit`. After a timeout the wait is still

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_task::FallibleTask;
 
 use crate::block;
+use crate::cycles::{self, What};
 use crate::entry::Meta;
 use crate::os;
 use crate::queue::reap;
@@ -175,7 +176,8 @@ impl<T> JoinHandle<T> {
     /// its lane over first.
     ///
     /// # Errors
-    /// As for awaiting the handle.
+    /// As for awaiting the handle. And at once, if the caller is inside of the task, or the task
+    /// blocks in a wait for the caller ([`JoinError::is_deadlock`]); it goes on without its handle.
     ///
     /// # Examples
     /// ```
@@ -183,8 +185,12 @@ impl<T> JoinHandle<T> {
     /// assert_eq!(system.spawn(async { 7 }).wait().unwrap(), 7);
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
-    pub fn wait(self) -> Result<T, JoinError> {
-        block::block_on(self)
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        let task = self.meta().address();
+        let what = || (!self.is_finished()).then_some(What::Task(task));
+        let blocked = cycles::enter(what);
+        let _blocked = blocked.map_err(|cycle| JoinError(Kind::Cycle(cycle)))?;
+        block::block_on(&mut self)
     }
 
     /// Waits on the calling thread, for at most `limit`; then gives the handle back.
@@ -392,6 +398,8 @@ enum Kind {
     Deadlock,
     /// The process is a forked child.
     Forked,
+    /// It waits for who wanted to wait for it.
+    Cycle(String),
 }
 
 impl JoinError {
@@ -437,11 +445,12 @@ impl JoinError {
         matches!(self.0, Kind::Rejected)
     }
 
-    /// Whether the item was refused because it would never have run: it needs a slot of a queue
-    /// that whoever waits for it keeps until it has ended. Only items of a
-    /// [`scope`](crate::scope()) are refused for that.
+    /// Whether the wait would never have ended. The task blocks in a wait for the caller
+    /// ([`JoinHandle::wait`]), and goes on. Or the item was refused because it would never have
+    /// run: it needs a slot of a queue that whoever waits for it keeps until it has ended. Only
+    /// items of a [`scope`](crate::scope()) are refused for that.
     pub fn is_deadlock(&self) -> bool {
-        matches!(self.0, Kind::Deadlock)
+        matches!(self.0, Kind::Deadlock | Kind::Cycle(_))
     }
 
     /// The payload of the panic.
@@ -495,6 +504,7 @@ impl fmt::Display for JoinError {
                  of the same limited queue; use another queue",
             ),
             Kind::Forked => f.write_str(FORKED),
+            Kind::Cycle(cycle) => write!(f, "this wait would never end: {cycle}"),
         }
     }
 }

@@ -66,6 +66,13 @@ pub fn current_work() -> Option<Work> {
     inside(|work| work.cloned())
 }
 
+/// As [`current_work`], with the request whose execution this is.
+pub(crate) fn current_run() -> Option<(Work, Request)> {
+    let work = current_work()?;
+    let request = lock(&work.0.progress).running();
+    Some((work, request))
+}
+
 /// Whether the caller is inside this item.
 pub(super) fn is_inside(work: &WorkInner) -> bool {
     inside(|here| here.is_some_and(|here| std::ptr::eq(&*here.0, work)))

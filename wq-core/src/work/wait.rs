@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::block;
+use crate::cycles::{self, Blocked, What};
 use crate::proto::state::Request;
 use crate::queue::wait::WaitError;
 
-use super::{WorkInner, lock};
+use super::{Work, WorkInner, lock};
 
 /// Which requests have ended. Requests end in the order of their numbers.
 #[derive(Debug, Default)]
@@ -19,17 +20,34 @@ pub(super) struct Progress {
     running: Request,
     /// The last one that ended.
     ended: Request,
+    /// A request that was brought to an ordered queue, and where that queue is.
+    ordered: Option<(Request, usize)>,
     /// Who waits for which.
     waiters: Vec<(u64, Request, Option<Waker>)>,
     next_id: u64,
 }
 
 /// Whether request `a` is not later than `b`; numbers wrap around.
-fn not_later(a: Request, b: Request) -> bool {
+pub(crate) fn not_later(a: Request, b: Request) -> bool {
     b.wrapping_sub(a) < Request::MAX / 2
 }
 
 impl Progress {
+    /// The number of the request that runs, or ran last.
+    pub(super) fn running(&self) -> Request {
+        self.running
+    }
+
+    /// A request is about to be brought to the ordered queue at this address.
+    pub(super) fn note_ordered(&mut self, request: Request, queue: usize) {
+        self.ordered = Some((request, queue));
+    }
+
+    /// Whether that is where this request was brought to.
+    pub(super) fn is_ordered_by(&self, request: Request, queue: usize) -> bool {
+        self.ordered == Some((request, queue))
+    }
+
     /// A request's execution begins.
     pub(super) fn begin(&mut self, request: Request) {
         self.running = request;
@@ -111,6 +129,15 @@ impl Wait {
             id: None,
             error: error.or_else(forked),
         }
+    }
+
+    /// The caller is about to block in this wait.
+    fn enter(&self) -> Result<Blocked, WaitError> {
+        let what = || {
+            let request = self.request.filter(|_| self.error.is_none())?;
+            Some(What::Work(Work(Arc::clone(&self.work)), request))
+        };
+        cycles::enter(what).map_err(WaitError::cycle)
     }
 
     /// Whether what was waited for is over.
@@ -206,9 +233,11 @@ impl WorkFlush {
     /// Waits on the calling thread, which counts as sleeping.
     ///
     /// # Errors
-    /// At once, from inside the item itself, and in a forked child ([`WaitError::is_forked`]).
-    pub fn wait(self) -> Result<bool, WaitError> {
-        block::block_on(self)
+    /// At once, from inside the item itself, and if the item blocks in a wait for the caller
+    /// ([`WaitError::is_deadlock`]); in a forked child ([`WaitError::is_forked`]).
+    pub fn wait(mut self) -> Result<bool, WaitError> {
+        let _blocked = self.0.enter()?;
+        block::block_on(&mut self)
     }
 
     /// Waits on the calling thread for at most `limit`. After a timeout the wait is still what it
@@ -277,9 +306,10 @@ impl CancelWait {
     /// Waits on the calling thread, which counts as sleeping.
     ///
     /// # Errors
-    /// At once, from inside the item itself, and in a forked child ([`WaitError::is_forked`]).
-    pub fn wait(self) -> Result<bool, WaitError> {
-        block::block_on(self)
+    /// As for [`WorkFlush::wait`].
+    pub fn wait(mut self) -> Result<bool, WaitError> {
+        let _blocked = self.wait.enter()?;
+        block::block_on(&mut self)
     }
 
     /// Waits on the calling thread for at most `limit`. After a timeout the item is still disabled,
