@@ -4,12 +4,12 @@
 //!
 //! `cargo run --release -p wq-benches --example tokio_guest -- [SECONDS] [BLOCKERS]`
 //!
-//! Three measurements with BLOCKERS blocking tasks (2), and before them the same without. Lateness
-//! of a delay is from its deadline to the task's next instruction; an echo of 64 bytes over the
-//! loopback device counts with its whole round trip. One of each a millisecond. wq has two lanes, and
-//! a `tokio::Driver` with its defaults; tokio alone has two workers. Nothing on wq may wait for the
-//! blockers. tokio's events on wq are served by another thread of the Driver within some
-//! milliseconds. On tokio alone they wait for a worker.
+//! Measured without blocking tasks, and with BLOCKERS (2) of them. Lateness of a delay is from its
+//! deadline to the task's next instruction; an echo of 64 bytes over the loopback device counts
+//! with its whole round trip. One of each a millisecond. wq has two lanes, and a `tokio::Driver`
+//! with its defaults; tokio alone has two workers. Nothing of wq's may wait for the blockers.
+//! tokio's events on wq are served by another thread of the Driver within some milliseconds. On
+//! tokio alone they wait for a worker.
 
 #![expect(clippy::print_stdout, reason = "a program's answer")]
 

@@ -44,6 +44,45 @@ async fn the_right_hand_column_works() -> Result<(), Box<dyn std::error::Error>>
     Ok(())
 }
 
+/// The same of groups, permits, names and tasks that stay on their thread.
+#[wq::test(workers = 2)]
+async fn the_right_hand_column_works_on() -> Result<(), Box<dyn std::error::Error>> {
+    let queue = Workqueue::unbound("n").max_pending(100).build()?;
+    let permit = queue.reserve().await?;
+    assert_eq!(permit.spawn(async { 6 }).await?, 6);
+    let named = queue.builder().name("n").spawn(async { wq::task::id() });
+    let id = named.id();
+    assert_eq!(named.await?, id);
+    let mut group = wq::TaskGroup::new();
+    group.spawn(async { 7 });
+    assert!(matches!(group.join_next().await, Some(Ok(7))));
+    let mut borrowed = 0;
+    wq::scope(|s| {
+        s.spawn_fn(|| borrowed = 8);
+    });
+    assert_eq!(borrowed, 8);
+    assert!(!System::current().dump().to_string().is_empty());
+    let local = wq::spawn_fn(|| {
+        wq::LocalSet::new().block_on(async {
+            let it = std::rc::Rc::new(9);
+            wq::spawn_local(async move { *it }).await.unwrap()
+        })
+    });
+    assert_eq!(local.await?, 9);
+    Ok(())
+}
+
+/// The same of sockets, which are Linux's.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+#[wq::test]
+async fn sockets_of_the_right_hand_column_work() -> std::io::Result<()> {
+    let listener = wq::net::TcpListener::bind("127.0.0.1:0").await?;
+    assert!(listener.local_addr()?.port() > 0);
+    let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    drop(wq::io::Async::new(ours)?);
+    Ok(())
+}
+
 /// The two attributes of the table.
 mod attributes {
     #[wq::test(local = true)]
