@@ -66,7 +66,7 @@ pub fn long() -> Queue {
     System::current().long_queue()
 }
 
-/// The current System's unbound queue, to which [`spawn`](crate::spawn) goes.
+/// The current System's unbound queue, to which [`spawn`](crate::spawn()) goes.
 ///
 /// # Examples
 /// ```

@@ -171,6 +171,20 @@ fn a_failed_build_ends_the_driver() {
     assert_gone("te8");
 }
 
+/// Goal: a forked child, where the runtime's threads are missing, lets a driver go without waiting.
+/// Method: the last handle goes in both processes.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+#[test]
+fn a_forked_child_lets_its_driver_go() {
+    let tokio = driver("te9");
+    let answer = wq::driver::in_forked_child(FOR_EVER, move || {
+        drop(tokio);
+        7
+    });
+    assert_eq!(answer.expect("a process"), Some(7));
+    assert_gone("te9");
+}
+
 /// Fields that cannot be used are named, with what is allowed.
 #[test]
 fn bad_fields_are_named() {

@@ -65,7 +65,9 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if self.process != std::process::id() {
-            // A forked child has none of the threads, and their lock may be held for ever.
+            // A forked child has none of the threads: their lock may be held for ever, and to join
+            // or detach one is undefined.
+            std::mem::forget(self.thread.take());
             return;
         }
         self.watch.end();

@@ -165,7 +165,7 @@ impl Queue {
 
 /// Tasks under a name.
 impl Queue {
-    /// See [`TaskBuilder::spawn`].
+    /// See [`TaskBuilder::spawn`](crate::task::builder::TaskBuilder::spawn).
     pub(crate) fn spawn_with<F>(&self, spec: Spec, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -177,7 +177,7 @@ impl Queue {
         handle
     }
 
-    /// See [`TaskBuilder::spawn_fn`].
+    /// See [`TaskBuilder::spawn_fn`](crate::task::builder::TaskBuilder::spawn_fn).
     pub(crate) fn spawn_fn_with<F, T>(&self, spec: Spec, function: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -189,7 +189,7 @@ impl Queue {
         handle
     }
 
-    /// See [`TaskBuilder::try_spawn`].
+    /// See [`TaskBuilder::try_spawn`](crate::task::builder::TaskBuilder::try_spawn).
     pub(crate) fn try_spawn_with<F>(
         &self,
         spec: Spec,
