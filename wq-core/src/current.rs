@@ -15,6 +15,7 @@ use crate::lane::{Holder, Lane};
 use crate::pool::Pool;
 use crate::proto::owner::Token;
 use crate::queue::{EndKind, QueueRef};
+use crate::run::Samples;
 use crate::sense::siblings::Siblings;
 use crate::system::SystemInner;
 use crate::worker::Worker;
@@ -49,6 +50,8 @@ pub(crate) struct Current {
     pub(crate) is_rescuer: Cell<bool>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
+    /// When it looks at the clock.
+    pub(crate) samples: Samples,
     /// What it saw of the other lanes of its CPU.
     pub(crate) siblings: Siblings,
     /// Blocking sections that the item is inside.
@@ -92,6 +95,7 @@ impl Current {
             lane_is_free: Cell::new(false),
             is_rescuer: Cell::new(false),
             items: Cell::new(0),
+            samples: Samples::new(),
             siblings: Siblings::new(),
             blocking_depth: Cell::new(0),
             has_news: Cell::new(false),

@@ -107,8 +107,9 @@ mod sense;
 #[cfg(not(loom))]
 mod service;
 #[cfg(not(loom))]
-#[cfg(test)]
-mod sim;
+#[cfg(any(test, wq_sim))]
+#[doc(hidden)]
+pub mod sim;
 #[cfg(not(loom))]
 mod spin;
 #[cfg(not(loom))]

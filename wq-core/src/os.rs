@@ -22,10 +22,10 @@ use self::linux as platform;
 use self::other as platform;
 
 /// The same calls for the threads of a virtual machine.
-#[cfg(test)]
+#[cfg(any(test, wq_sim))]
 mod virt;
 
-#[cfg(not(test))]
+#[cfg(not(any(test, wq_sim)))]
 pub(crate) use self::platform::{
     ThreadProbe, coarse_ms, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid,
     monotonic_ns, probe_works, sched_yield, set_affinity, set_nice, set_short_slice,
@@ -36,7 +36,7 @@ pub(crate) use self::platform::{
     leave_idle_class, membarrier, membarrier_register, set_timer_slack_ns, timer_slack_ns,
     watch_forks,
 };
-#[cfg(test)]
+#[cfg(any(test, wq_sim))]
 pub(crate) use self::virt::{
     ThreadProbe, coarse_ms, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid,
     monotonic_ns, now, probe_works, relax, sched_yield, set_affinity, set_nice,
@@ -46,23 +46,23 @@ pub(crate) use self::virt::{
 
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 pub(crate) use self::platform::in_forked_child;
-#[cfg(not(test))]
+#[cfg(not(any(test, wq_sim)))]
 pub(crate) use self::platform::{set_reset_on_fork_slice, set_short_slice as set_worker_slice};
 
 /// The monotonic clock, for deadlines.
-#[cfg(not(test))]
+#[cfg(not(any(test, wq_sim)))]
 pub(crate) fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
 /// One turn of a loop that waits awake.
-#[cfg(not(test))]
+#[cfg(not(any(test, wq_sim)))]
 pub(crate) fn relax() {
     std::hint::spin_loop();
 }
 
 /// Starts a detached thread of the engine, whose panic ends the process.
-#[cfg(not(test))]
+#[cfg(not(any(test, wq_sim)))]
 pub(crate) fn spawn_thread(
     name: String,
     body: impl FnOnce() + Send + 'static,
@@ -161,7 +161,7 @@ impl ThreadState {
 /// Which source of thread states works in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
-    not(any(test, all(target_os = "linux", not(wq_portable)))),
+    not(any(test, wq_sim, all(target_os = "linux", not(wq_portable)))),
     expect(dead_code, reason = "nothing is looked at there")
 )]
 pub(crate) enum ProbeKind {
@@ -188,7 +188,7 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// A machine without limits.
-    #[cfg(test)]
+    #[cfg(any(test, wq_sim))]
     pub(crate) const ALL_WORKS: Trial = Trial::all(Ok(()));
 
     /// A platform that has none of this.

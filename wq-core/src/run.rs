@@ -8,6 +8,7 @@
 mod burn;
 pub(crate) mod rescue;
 pub(crate) mod resume;
+mod samples;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,8 +31,8 @@ use crate::spin::Spin;
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
-/// The owner looks at the clock once in so many items.
-const SAMPLE_EVERY: u32 = 16;
+use samples::SAMPLE_EVERY;
+pub(crate) use samples::Samples;
 
 /// The body of a worker thread.
 pub(crate) fn worker_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) {
@@ -196,6 +197,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
         token,
     };
     current.pool.note_used(slot);
+    current.samples.start_anew();
     let mut ended: Option<Ended> = None;
     let mut spin = Spin::new();
     let mut is_first = true;
@@ -217,8 +219,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 }
                 is_first = false;
                 ended = execute(current, lane, entry);
-                if items % SAMPLE_EVERY == 0 {
-                    sample(current, lane, holder);
+                if items & current.samples.mask() == 0 {
+                    look_at_clock(current, lane, holder);
                 }
                 if current.siblings.are_due(items) {
                     current.system.look_at_siblings(current, lane, items);
@@ -236,6 +238,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
                 if current.system.is_stopped() || !sleep(current, lane, holder) {
                     return;
                 }
+                current.samples.start_anew();
                 spin.end();
             }
             Advance::Lost => {
@@ -311,6 +314,16 @@ fn settle_without_lane(current: &Current, ended: &mut Option<Ended>) {
         }
     }
     tell(ended);
+}
+
+/// A look at the clock is due; where nothing waits it would lead to nothing.
+#[inline(never)]
+fn look_at_clock(current: &Current, lane: &Lane, holder: Holder<'_>) {
+    if current.samples.mask() == 0 && lane.waiting() == 0 {
+        return;
+    }
+    sample(current, lane, holder);
+    current.samples.note_look(lane.is_costly());
 }
 
 /// The sampled look at the clock; gives work away if it has waited for too long.

@@ -10,22 +10,29 @@
 //! Not for data races, which the models explore (`proto/tests`): between two system calls a
 //! virtual thread is never interrupted.
 
+pub mod fuzz;
 mod kernel;
 pub(crate) mod machine;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
 mod trace;
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::System;
 use crate::current::Current;
 use crate::timer::Fire;
-use crate::{FakeSpec, System, Topology};
+#[cfg(test)]
+use crate::{FakeSpec, Topology};
 
 use machine::{Here, Machine};
+#[cfg(test)]
 use trace::Trace;
 
 /// The shape of a run.
@@ -41,6 +48,7 @@ struct Spec {
 struct Sim {
     here: Here,
     system: System,
+    #[cfg(test)]
     trace: Trace,
 }
 
@@ -55,6 +63,7 @@ impl fmt::Debug for Sim {
 ///
 /// # Panics
 /// With the seed, if a check failed, if nobody ever runs again, or as `body` does.
+#[cfg(test)]
 #[track_caller]
 fn simulate<R>(spec: Spec, body: impl FnOnce(&Sim) -> R) -> R {
     simulate_on(FakeSpec::new().cores(spec.cpus), spec.seed, body)
@@ -64,28 +73,46 @@ fn simulate<R>(spec: Spec, body: impl FnOnce(&Sim) -> R) -> R {
 ///
 /// # Panics
 /// As there.
+#[cfg(test)]
 #[track_caller]
 fn simulate_on<R>(shape: FakeSpec, seed: u64, body: impl FnOnce(&Sim) -> R) -> R {
     let topology = Topology::fake(shape);
-    let result = Machine::run(topology.cpus(), seed, |here| {
-        let system = System::builder()
-            .topology(topology)
-            .build()
-            .expect("nothing is refused");
-        let sim = Sim {
-            here: here.clone(),
-            system,
-            trace: Trace::default(),
-        };
-        body(&sim)
-    });
-    match result {
+    let spec = Spec {
+        cpus: topology.cpus(),
+        seed,
+    };
+    let build = || {
+        let system = System::builder().topology(topology).build();
+        system.expect("nothing is refused")
+    };
+    match attempt(spec, build, body) {
         Ok(result) => result,
         Err(failure) => panic!("seed {seed}: {failure}"),
     }
 }
 
+/// The same with a System that `build` makes; what failed.
+fn attempt<R>(
+    spec: Spec,
+    build: impl FnOnce() -> System,
+    body: impl FnOnce(&Sim) -> R,
+) -> Result<R, String> {
+    Machine::run(spec.cpus, spec.seed, |here| {
+        // Left behind when `body` unwinds: a shutdown would wait for a machine that stands.
+        let sim = ManuallyDrop::new(Sim {
+            here: here.clone(),
+            system: build(),
+            #[cfg(test)]
+            trace: Trace::default(),
+        });
+        let result = body(&sim);
+        drop(ManuallyDrop::into_inner(sim));
+        result
+    })
+}
+
 /// Milliseconds, the unit of the timelines.
+#[cfg(test)]
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -132,12 +159,15 @@ impl Future for Delay {
         if now >= until {
             return Poll::Ready(());
         }
-        Current::with(|current| {
+        let armed = Current::with(|current| {
             let timers = &current.expect("delays belong to tasks").system.timers;
             // A second poll before the time arms a second timer: a spurious wake-up, no harm.
-            let armed = timers.arm(until, Fire::Wake(cx.waker().clone()));
-            armed.expect("few timers are armed");
+            timers.arm(until, Fire::Wake(cx.waker().clone()))
         });
+        if armed.is_err() {
+            // The System shuts down: nobody would come.
+            return Poll::Ready(());
+        }
         Poll::Pending
     }
 }

@@ -7,14 +7,19 @@ use crate::process::Cmd;
 use crate::progress::Progress;
 use crate::{idle, loom, oldest, output, sanitize, soak, stress, weaken};
 
+/// Seeds of the simulator: enough for each of its transitions to be seen thousands of times.
+const SEEDS: u32 = 100_000;
+
 /// Runs all steps, also behind a failed one: each has something of its own to say.
 pub(crate) fn command(root: &Path) -> Outcome {
     let stress = Cmd::cargo("test -p wq-core --release --test stress -- --ignored").dir(root);
     let deep = format!("cargo xtask loom --preemptions {}", loom::LONG_PREEMPTIONS);
     let disturbed_tsan = "cargo xtask stress --tsan --seconds 600";
     let tsan_missing = sanitize::tsan_is_possible().err();
-    let mut progress = Progress::new(10);
+    let seeds = format!("run --release -p wq-core --example simulate -- --seeds {SEEDS}");
+    let mut progress = Progress::new(11);
     let results = [
+        progress.command("simulate", &Cmd::cargo(&seeds).dir(root)),
         progress.step("oldest", "cargo xtask oldest --fetch", || {
             oldest::fetch_and_check(root)
         }),

@@ -102,7 +102,10 @@ impl LaneQueue {
             }
             waiting = self.waiting();
         }
-        match self.order.next(&waiting, self.clock.children_quota())? {
+        match self
+            .order
+            .next(&waiting, self.clock.children_quota(self.pops))?
+        {
             Source::Slot => self.slot.take(),
             Source::Resume => self.resumes.pop_front(),
             Source::Child => self.children.pop_front(),

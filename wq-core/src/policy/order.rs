@@ -111,6 +111,8 @@ impl ServiceOrder {
             self.batch_left -= 1;
             return Source::Worklist;
         }
+        // The turn may have begun when children were cheaper, or nobody knew what they cost.
+        self.children_left = self.children_left.min(children_quota);
         if self.children_left > 0 {
             self.children_left -= 1;
             return Source::Child;

@@ -24,6 +24,8 @@ const CHILDREN_TURN_NS: u64 = 20_000;
 const LISTEN_EVERY: u64 = 8;
 /// By this many pops the cost of the lane's items is known.
 const KNOWN_AFTER: u64 = 32;
+/// Children that make a turn until then: each may last for as long as an item can.
+const UNKNOWN_QUOTA: u32 = 4;
 /// Bounds of a turn of children.
 const CHILDREN_QUOTA: (u64, u64) = (1, 1024);
 
@@ -102,8 +104,12 @@ impl LaneClock {
         pops % LISTEN_EVERY == 0 || pops < KNOWN_AFTER || !self.is_tiny()
     }
 
-    /// How many children make a turn.
-    pub(crate) fn children_quota(&self) -> u32 {
+    /// How many children make a turn; a few while nobody knows what they cost.
+    #[inline]
+    pub(crate) fn children_quota(&self, pops: u64) -> u32 {
+        if pops < KNOWN_AFTER {
+            return UNKNOWN_QUOTA;
+        }
         let quota = CHILDREN_TURN_NS / self.cost_ns.max(1);
         quota.clamp(CHILDREN_QUOTA.0, CHILDREN_QUOTA.1) as u32
     }
@@ -217,11 +223,11 @@ mod tests {
             cost_ns: 1,
             ..LaneClock::new()
         };
-        assert_eq!(clock.children_quota(), 1024);
+        assert_eq!(clock.children_quota(KNOWN_AFTER), 1024);
         clock.cost_ns = 5_000;
-        assert_eq!(clock.children_quota(), 4);
+        assert_eq!(clock.children_quota(KNOWN_AFTER), 4);
         clock.cost_ns = 10_000_000;
-        assert_eq!(clock.children_quota(), 1);
+        assert_eq!(clock.children_quota(KNOWN_AFTER), 1);
     }
 
     /// A crowd of items that only yield is shared although each is tiny and all are served often;

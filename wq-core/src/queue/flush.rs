@@ -138,6 +138,13 @@ impl Waiters {
         }
     }
 
+    /// Flushes that wait for a colour.
+    #[cfg(any(test, wq_sim))]
+    pub(crate) fn colourless(&self) -> usize {
+        let wants = |w: &&Waiter| w.kind == WaitFor::Flush && w.set.is_none();
+        self.list.iter().filter(wants).count()
+    }
+
     /// Gives flushes without a colour the next one, if it is free.
     fn take_colour(&mut self, queue: &QueueInner) {
         let wanting = |w: &Waiter| w.kind == WaitFor::Flush && w.set.is_none();

@@ -105,7 +105,11 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Ro
             if policy::need_to_create_worker(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
             }
-            look_at_lanes(system, pool);
+            // Relaxed: as above. One that was made and is not up yet looks by itself: see below.
+            let nobody_comes = pool.wanted.load(Ordering::Relaxed) == 0;
+            if nobody_comes || pool.nr_idle.load(Ordering::Relaxed) > 0 {
+                look_at_lanes(system, pool);
+            }
             pool.distress.set(true);
             system.call_rescuers(pool);
             return round;

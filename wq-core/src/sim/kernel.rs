@@ -13,6 +13,10 @@ use crate::CpuSet;
 /// A thread may look so often at others at one instant; then each look takes time.
 const FREE_LOOKS: u32 = 16;
 
+/// A thread that reads the clock so often at one instant waits for something in a loop, and would
+/// do so for ever.
+const CLOCK_READS: u32 = 100_000;
+
 /// Index of a virtual thread.
 pub(crate) type ThreadId = usize;
 
@@ -66,6 +70,8 @@ pub(super) struct Thread {
     booting: Option<Class>,
     /// An instant at which it looked at other threads, and how often.
     looks: (u64, u32),
+    /// An instant at which it read the clock, and how often.
+    clock_reads: (u64, u32),
     /// Order among equals: when it came into its state.
     seq: u64,
     /// The last sleep ended by a wake-up, not by its limit.
@@ -131,6 +137,7 @@ impl Kernel {
             burnt_ns: 0,
             booting: None,
             looks: (0, 0),
+            clock_reads: (0, 0),
             seq,
             woken: false,
         });
@@ -148,14 +155,12 @@ impl Kernel {
     /// A running thread looks at another one. True: it has looked so often at this instant that
     /// it waits for something, and time must pass.
     pub(super) fn looks_too_often(&mut self, id: ThreadId) -> bool {
-        let now_ns = self.now_ns;
-        let looks = &mut self.threads[id].looks;
-        *looks = if looks.0 == now_ns {
-            (now_ns, looks.1 + 1)
-        } else {
-            (now_ns, 1)
-        };
-        looks.1 > FREE_LOOKS
+        count_at(&mut self.threads[id].looks, self.now_ns) > FREE_LOOKS
+    }
+
+    /// A thread reads the clock. True: it does nothing else.
+    pub(super) fn reads_the_clock_too_often(&mut self, id: ThreadId) -> bool {
+        count_at(&mut self.threads[id].clock_reads, self.now_ns) > CLOCK_READS
     }
 
     /// A running thread wants to burn CPU time before its code goes on.
@@ -259,6 +264,14 @@ impl Kernel {
     /// Number of CPUs.
     pub(super) fn nr_cpus(&self) -> usize {
         self.cpus.len()
+    }
+
+    /// The threads that have not ended, a line for each.
+    pub(super) fn describe(&self) -> String {
+        let left = self.threads.iter().filter(|t| t.run != Run::Done);
+        let line =
+            |t: &Thread| format!("  {}: {:?}, {:?}, CPU {}\n", t.name, t.run, t.class, t.cpu);
+        left.map(line).collect()
     }
 
     /// Decides who runs code now.
@@ -394,4 +407,14 @@ impl Kernel {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % n as u64) as usize
     }
+}
+
+/// One more of what is counted at this instant; how many that are.
+fn count_at(count: &mut (u64, u32), now_ns: u64) -> u32 {
+    *count = if count.0 == now_ns {
+        (now_ns, count.1 + 1)
+    } else {
+        (now_ns, 1)
+    };
+    count.1
 }

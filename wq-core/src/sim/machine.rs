@@ -8,8 +8,8 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -66,6 +66,8 @@ pub(crate) struct Machine {
     at_rest: Mutex<Option<AtRest>>,
     /// What went wrong first.
     failure: Mutex<Option<String>>,
+    /// Nobody runs any more; the first thread unwinds.
+    dead: AtomicBool,
     /// What virtual time zero is in the engine's eyes.
     start: Instant,
 }
@@ -121,6 +123,7 @@ impl Machine {
             handles: Mutex::new(vec![Arc::new(OnceLock::from(thread::current()))]),
             at_rest: Mutex::new(None),
             failure: Mutex::new(None),
+            dead: AtomicBool::new(false),
             start: Instant::now(),
         });
         let here = Here {
@@ -137,13 +140,18 @@ impl Machine {
         match (lock(&machine.failure).take(), result) {
             (Some(failure), _) => Err(failure),
             (None, Ok(result)) => Ok(result),
-            (None, Err(panic)) => std::panic::resume_unwind(panic),
+            (None, Err(panic)) => resume_unwind(panic),
         }
     }
 
     /// Notes what went wrong; the first thing counts.
     pub(super) fn fail(&self, what: String) {
         lock(&self.failure).get_or_insert(what);
+    }
+
+    /// Whether anything went wrong.
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
     }
 
     /// Passes the baton on; comes back when it is the caller's turn again.
@@ -157,9 +165,11 @@ impl Machine {
             let too_long = u128::from(kernel.now_ns) > TOO_LONG.as_nanos();
             if !goes_on || too_long {
                 self.fail(format!(
-                    "nobody ever runs again, or it never ends:\n{kernel:#?}"
+                    "nobody ever runs again, or it never ends:\n{}",
+                    kernel.describe()
                 ));
                 // The first thread reports it; the others stay where they are.
+                self.dead.store(true, Ordering::Relaxed);
                 kernel.threads[0].class = Class::Outside;
                 kernel.set_run(0, Run::Ready);
             }
@@ -171,7 +181,8 @@ impl Machine {
         let handle = Arc::clone(&lock(&self.handles)[next]);
         // Release: pairs with the Acquire in `wait_for_baton`; what this thread did is seen.
         self.baton.store(next, Ordering::Release);
-        handle.wait().unpark();
+        let thread = handle.get().expect("set before its maker lets others run");
+        thread.unpark();
         if comes_back {
             self.wait_for_baton(me);
         }
@@ -230,7 +241,17 @@ impl Here {
 
     /// Nanoseconds since the machine's start.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.kernel().now_ns
+        let mut kernel = self.kernel();
+        if kernel.reads_the_clock_too_often(self.id) {
+            let name = kernel.threads[self.id].name.clone();
+            drop(kernel);
+            self.machine
+                .fail(format!("{name} loops, and no time passes"));
+            // Relaxed: one thread of the machine runs at a time.
+            self.machine.dead.store(true, Ordering::Relaxed);
+            resume_unwind(Box::new(Dead));
+        }
+        kernel.now_ns
     }
 
     /// The same for those who compute with the library's type.
@@ -260,6 +281,21 @@ impl Here {
             self.burn(LOOK_COST);
         }
         state_of(&self.kernel(), tid)
+    }
+
+    /// The same, for a check: it costs nothing.
+    pub(super) fn state_for_model(&self, tid: Tid) -> ThreadState {
+        state_of(&self.kernel(), tid)
+    }
+
+    /// Workers that were made, and those that are gone.
+    pub(super) fn workers_made_and_gone(&self) -> (u64, u64) {
+        let kernel = self.kernel();
+        // The names of workers have their pool and a number; else only spotters' have a colon.
+        let is_worker = |name: &str| name.contains(':') && !name.contains("spot:");
+        let workers = || kernel.threads.iter().filter(|t| is_worker(&t.name));
+        let gone = workers().filter(|t| t.run == Run::Done).count();
+        (workers().count() as u64, gone as u64)
     }
 
     /// The thread's index, from a number in a system call.
@@ -311,6 +347,11 @@ impl Here {
         });
         kernel.block(self.id, word, until);
         self.machine.switch(kernel, self.id, true);
+        // Relaxed: one thread of the machine runs at a time.
+        if self.machine.dead.load(Ordering::Relaxed) && !thread::panicking() {
+            // It would wait for ever; the failure is told by `run`.
+            resume_unwind(Box::new(Dead));
+        }
         self.kernel().threads[self.id].woken
     }
 
@@ -381,6 +422,9 @@ impl Here {
             .fail(format!("threads are left at the end: {names:?}"));
     }
 }
+
+/// The panic of the first thread of a machine in which nobody ever runs again.
+struct Dead;
 
 /// What a look costs a thread that looks in a loop.
 const LOOK_COST: Duration = Duration::from_micros(1);

@@ -1,9 +1,7 @@
-//! The timelines of the kernel's documentation, and the engine's promises under random load.
+//! The timelines of the kernel's documentation. Random programs: `sim::fuzz`.
 
 mod flags;
-mod ledger;
+mod found;
 mod placement;
 mod promises;
-mod random;
 mod timelines;
-mod watch;

@@ -332,7 +332,7 @@ impl SystemBuilder {
     }
 
     /// Has the System believe in this machine.
-    #[cfg(test)]
+    #[cfg(any(test, wq_sim))]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
         self.topology = Some(topology);
         self

@@ -311,6 +311,18 @@ impl DelayedInner {
         }
     }
 
+    /// Whether a timer has it.
+    #[cfg(any(test, wq_sim))]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.timer().is_some()
+    }
+
+    /// See [`DelayedWork::is_pending`].
+    #[cfg(any(test, wq_sim))]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.work.state().is_pending()
+    }
+
     /// Locks the timer.
     fn timer(&self) -> MutexGuard<'_, Option<ArmedTimer>> {
         lock(&self.timer)

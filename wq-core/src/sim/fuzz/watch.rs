@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::lane::Lane;
 use crate::os::ThreadState;
@@ -14,26 +15,42 @@ use crate::pool::Pool;
 use crate::sim::machine::Rest;
 use crate::system::SystemInner;
 
+/// A lane in which work waits while a CPU is idle.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    /// Nobody runs it.
+    unrun: bool,
+    since_ns: u64,
+    /// Items that its owner had begun then.
+    starts: u64,
+}
+
 /// What stood still for how long.
 #[derive(Debug)]
 pub(super) struct Watch {
     system: Arc<SystemInner>,
-    /// Whether nobody runs each lane that stands still, and since when, by pool and slot.
-    since_ns: HashMap<(u32, usize), (bool, u64)>,
-    /// A lane that nobody runs may stand for so long.
-    pub(super) unrun_ns: u64,
-    /// Work may wait for so long behind a busy lane while another CPU of the pool is idle.
-    pub(super) unshared_ns: u64,
+    /// Each lane that stands still, by pool and slot.
+    still: HashMap<(u32, usize), Still>,
 }
+
+/// A lane that nobody runs although a CPU is free may stand for so long, ns: mostly the spotter is
+/// there at once, but when it naps after fruitless looks the monitor comes, after 10 ms at most.
+const UNRUN_NS: u64 = 12_000_000;
+/// The same where the pool has all the workers that it may have, and all block: it gets one more
+/// when nothing has ended for 100 ms, and the longest blocks of the plans end sooner.
+const AT_BOUND_NS: u64 = 250_000_000;
+/// Work may wait for so long behind a busy lane while another CPU is free, ns. Behind an item that
+/// does not end: the monitor comes after 10 ms at the latest, wants to see 1 ms burnt, and may need
+/// a new worker, each with a round of its own. Behind many that end within 1 ms: the owner looks at
+/// the clock once in sixteen, and gives half away at the next look.
+const UNSHARED_NS: u64 = 15_000_000;
 
 impl Watch {
     /// Watches a System.
-    pub(super) fn new(system: &Arc<SystemInner>, unrun_ns: u64, unshared_ns: u64) -> Watch {
+    pub(super) fn new(system: &Arc<SystemInner>) -> Watch {
         Watch {
             system: Arc::clone(system),
-            since_ns: HashMap::new(),
-            unrun_ns,
-            unshared_ns,
+            still: HashMap::new(),
         }
     }
 
@@ -46,24 +63,36 @@ impl Watch {
                 .cpus
                 .iter()
                 .any(|cpu| cpu < rest.cpus() && rest.is_idle(cpu));
+            let mut in_use = pool.lanes()[..pool.in_use()].iter();
+            let a_free_lane = in_use.any(|lane| !lane.view().is_running());
             for (slot, lane) in pool.lanes().iter().enumerate() {
                 let key = (pool.id, slot);
                 if !lane.has_work() || !an_idle_cpu || self.waits_for_cpu(lane, rest) {
-                    self.since_ns.remove(&key);
+                    self.still.remove(&key);
                     continue;
                 }
                 let runs = self.is_run(lane, rest);
                 let unrun = policy::need_more_worker(pool.load(true, u32::from(runs)));
-                let since = self.since_ns.entry(key).or_insert((unrun, rest.now_ns()));
-                if since.0 != unrun {
-                    *since = (unrun, rest.now_ns());
-                }
-                let limit = if unrun {
-                    self.unrun_ns
-                } else {
-                    self.unshared_ns
+                let now = Still {
+                    unrun,
+                    since_ns: rest.now_ns(),
+                    starts: self.starts(lane),
                 };
-                let stands_ns = rest.now_ns() - since.1;
+                let still = self.still.entry(key).or_insert(now);
+                // One that waits behind one that runs is the next one; behind it another may wait.
+                let nobody_could_help = lane.waiting() <= 1 || !a_free_lane;
+                let moves = still.starts != now.starts && nobody_could_help;
+                if still.unrun != unrun || moves {
+                    *still = now;
+                }
+                // Relaxed: one thread of the machine runs at a time.
+                let at_bound = pool.nr_workers.load(Ordering::Relaxed) >= pool.bound;
+                let limit = match (unrun, at_bound) {
+                    (true, true) => AT_BOUND_NS,
+                    (true, false) => UNRUN_NS,
+                    (false, _) => UNSHARED_NS,
+                };
+                let stands_ns = rest.now_ns() - still.since_ns;
                 if stands_ns > limit {
                     let label = pool.label();
                     return Err(format!(
@@ -83,6 +112,13 @@ impl Watch {
         let view = lane.view();
         let tid = || self.system.worker(view.worker()).tid();
         !view.is_vacant() && tid().is_some_and(|tid| rest.waits_for_cpu(tid))
+    }
+
+    /// Items that the lane's owner has begun.
+    fn starts(&self, lane: &Lane) -> u64 {
+        let view = lane.view();
+        let owner = (!view.is_vacant()).then(|| self.system.worker(view.worker()));
+        owner.map_or(0, |owner| owner.starts())
     }
 
     /// Whether the lane's owner is a thread that runs, or waits for its CPU.
