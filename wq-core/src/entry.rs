@@ -13,9 +13,10 @@ use async_task::Runnable;
 
 use crate::hogs::memory::Known;
 use crate::proto::abort::AbortWord;
-use crate::proto::counts::Colour;
+use crate::proto::counts::{COLOURS, Colour};
 use crate::proto::inbox::Node;
 use crate::queue::QueueRef;
+use crate::queue::limit::{Charge, MAX_CHARGES};
 use crate::task::label;
 
 /// The item was polled before: its next entry is a resume, not a start.
@@ -42,7 +43,7 @@ const INTENSIVE: u32 = 1 << 28;
 /// In `stretch`: CPU time since it last suspended, as far as known, us.
 const BURNT_US: u32 = (1 << 24) - 1;
 
-/// In `colour`: somebody asked for the task's number, or gave it a name (see `task::label`).
+/// In `tag`: somebody asked for the task's number, or gave it a name (see `task::label`).
 const LABELLED: u8 = 0x80;
 
 /// What each task carries beside its future: 32 bytes.
@@ -53,9 +54,9 @@ pub(crate) struct Meta {
     pub(crate) queue: QueueRef,
     /// Abort request and registry slot.
     pub(crate) abort: AbortWord,
-    /// Flush colour; set once, when the item is accepted, by the one who holds the entry. And the
-    /// bit for a label, set by anybody, but not before that by anybody else.
-    colour: AtomicU8,
+    /// Flush colour, and what its slot is charged to; set when the item is accepted, by the one who
+    /// holds the entry. And the bit for a label, set by anybody, but not before that by anybody else.
+    tag: AtomicU8,
     /// The bits above. Written by whoever holds the entry.
     flags: AtomicU8,
     /// Index of the lane (per-CPU queues: of the CPU) of the last run. Whoever runs it.
@@ -89,7 +90,7 @@ impl Meta {
             link: AtomicPtr::new(std::ptr::null_mut()),
             queue,
             abort: AbortWord::new(),
-            colour: AtomicU8::new(0),
+            tag: AtomicU8::new(0),
             flags: AtomicU8::new(match known {
                 Known::No => 0,
                 Known::Sometimes => HOG_ONE,
@@ -107,28 +108,36 @@ impl Meta {
     // Relaxed throughout: these fields belong to whoever holds the entry, and entries change
     // hands through lists that order memory.
 
-    /// The item's flush colour.
+    /// The item's flush colour, and what its slot is charged to.
     #[inline]
-    pub(crate) fn colour(&self) -> Colour {
-        self.colour.load(Ordering::Relaxed) & !LABELLED
+    pub(crate) fn tag(&self) -> Tag {
+        Tag(self.tag.load(Ordering::Relaxed) & !LABELLED)
     }
 
-    /// Sets the flush colour at acceptance.
+    /// Sets the flush colour at acceptance; the slot is charged to nothing in particular.
     #[inline]
     pub(crate) fn set_colour(&self, colour: Colour) {
-        let labelled = self.colour.load(Ordering::Relaxed) & LABELLED;
-        self.colour.store(labelled | colour, Ordering::Relaxed);
+        let labelled = self.tag.load(Ordering::Relaxed) & LABELLED;
+        self.tag.store(labelled | colour, Ordering::Relaxed);
+    }
+
+    /// Sets what the item's slot is charged to, after the colour.
+    #[inline]
+    pub(crate) fn set_charge(&self, charge: Charge) {
+        let tag = self.tag.load(Ordering::Relaxed);
+        self.tag
+            .store(tag | charge << Tag::CHARGE, Ordering::Relaxed);
     }
 
     /// Notes that the table of labels knows the task. Under that table's lock.
     pub(crate) fn set_labelled(&self) {
-        self.colour.fetch_or(LABELLED, Ordering::Relaxed);
+        self.tag.fetch_or(LABELLED, Ordering::Relaxed);
     }
 
     /// Whether the table of labels knows the task.
     #[inline]
     pub(crate) fn is_labelled(&self) -> bool {
-        self.colour.load(Ordering::Relaxed) & LABELLED != 0
+        self.tag.load(Ordering::Relaxed) & LABELLED != 0
     }
 
     /// Where it is: no other task that exists has the same.
@@ -308,6 +317,29 @@ impl Drop for Meta {
         }
     }
 }
+
+/// What an item is accounted under.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tag(pub(crate) u8);
+
+impl Tag {
+    /// The charge begins here, behind the colour, and ends before `LABELLED`.
+    const CHARGE: u32 = 2;
+
+    /// Its flush colour.
+    #[inline(always)]
+    pub(crate) fn colour(self) -> Colour {
+        self.0 & ((1 << Tag::CHARGE) - 1)
+    }
+
+    /// What its slot is charged to.
+    pub(crate) fn charge(self) -> Charge {
+        self.0 >> Tag::CHARGE
+    }
+}
+
+/// Fails to compile if a tag had no room for colour or charge.
+const _: () = assert!(COLOURS <= 1 << Tag::CHARGE && MAX_CHARGES << Tag::CHARGE <= 0x80);
 
 /// An item that waits for a worker.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use crate::lane::Lane;
 use crate::policy::Load;
 use crate::proto::arm::Armed;
 use crate::proto::spares::Spares;
+use crate::queue::limit::Charge;
 use crate::rescuer::Distress;
 use crate::resumer::Resumer;
 use crate::sense::convoy::Convoys;
@@ -76,6 +77,8 @@ pub(crate) struct Pool {
     pub(crate) family_lanes: usize,
     /// Attributes.
     pub(crate) attrs: PoolAttrs,
+    /// What the slots of items are charged to that are queued for it.
+    pub(crate) charge: Charge,
     lanes: Box<[Lane]>,
     /// Lanes that get work from outside, from the first on: see `system/limits.rs`.
     in_use: AtomicUsize,
@@ -118,6 +121,7 @@ impl Pool {
         id: u32,
         family: Family,
         attrs: PoolAttrs,
+        charge: Charge,
         places: impl Iterator<Item = LanePlace<'a>>,
         bound: u32,
     ) -> Pool {
@@ -134,6 +138,7 @@ impl Pool {
             family: family.id,
             family_lanes: family.lanes,
             attrs,
+            charge,
             lanes,
             in_use: AtomicUsize::new(nr_lanes),
             mask,

@@ -16,6 +16,7 @@ pub(crate) mod freeze;
 mod futures_spawn;
 pub(crate) mod handle;
 pub(crate) mod limit;
+mod limits;
 pub(crate) mod map;
 pub(crate) mod reap;
 pub(crate) mod reserve;
@@ -27,7 +28,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Tag};
 use crate::pool::Pool;
 use crate::proto::asym;
 use crate::proto::counts::{Colour, ColourSet, Counts, Shard};
@@ -35,8 +36,9 @@ use crate::rescuer::Rescuer;
 use crate::system::SystemRef;
 
 use attrs::Attrs;
+use builder::Complaints;
 use flush::Waiters;
-use limit::Limiter;
+use limit::{Limiter, MAX_CHARGES};
 use map::PoolMap;
 
 /// Nothing more is accepted.
@@ -123,7 +125,7 @@ pub(crate) struct QueueInner {
     live: Option<Box<Mutex<Live>>>,
     /// Accepted and ended items.
     pub(crate) counts: Counts,
-    /// One at a time, for good: its limit does not change.
+    /// Built ordered, for good; one that was made so later is told by its attributes.
     pub(crate) ordered: bool,
     /// It takes part in freezes, for which it has slots even if it has no limit.
     pub(crate) freezable: bool,
@@ -230,11 +232,18 @@ impl QueueInner {
         } else {
             1
         };
+        let charges = match parts.system.get().topology.nodes().len() {
+            nodes if nodes > 1 && live.is_some() => (nodes + 1).min(MAX_CHARGES),
+            _ => 1,
+        };
         let limiter = || {
-            Mutex::new(Limiter::new(
+            let mut limiter = Limiter::divided(
                 parts.max_active.unwrap_or(limit::UNLIMITED),
                 parts.max_pending.unwrap_or(limit::UNLIMITED),
-            ))
+                charges,
+            );
+            limiter.set_ordered(parts.ordered);
+            Mutex::new(limiter)
         };
         QueueInner {
             // Relaxed: only uniqueness matters.
@@ -298,6 +307,7 @@ impl QueueInner {
     }
 
     /// Another map: what is queued, starts or is woken afterwards goes by it. The System keeps it.
+    /// The caller calls `start_what_may` when it has given up the lock of attributes.
     pub(crate) fn set_map(&self, map: &Arc<PoolMap>) {
         if let Some(live) = &self.live {
             lock(live).note_pools(map);
@@ -305,6 +315,23 @@ impl QueueInner {
         let map = Arc::as_ptr(map).cast_mut();
         // Release: pairs with the Acquire in `map`.
         self.map.store(map, Ordering::Release);
+        self.share_out();
+    }
+
+    /// Complains if the queue cannot be ordered, or cannot be without order.
+    pub(crate) fn check_order(&self, attrs: &Attrs, complaints: &mut Complaints) {
+        if self.ordered && !attrs.ordered {
+            let why = "the queue was built ordered; build an unbound one and make that ordered";
+            complaints.add("ordered", why);
+        } else if attrs.ordered && !self.is_limited() {
+            let why = "the queue was built without a limit; build it with `.max_active(n)`";
+            complaints.add("ordered", why);
+        }
+    }
+
+    /// Whether it runs one item at a time now.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.attrs_now().is_some_and(|attrs| attrs.ordered)
     }
 
     /// The attributes that were asked for; `None` for a per-CPU queue.
@@ -315,6 +342,9 @@ impl QueueInner {
 
     /// Other attributes, and the map that was made after them.
     pub(crate) fn set_attrs(&self, attrs: Attrs, map: &Arc<PoolMap>) {
+        if self.is_limited() {
+            self.limiter(0).set_ordered(attrs.ordered);
+        }
         if let Some(live) = &self.live {
             lock(live).attrs = attrs;
         }
@@ -479,8 +509,8 @@ pub(crate) struct Ended {
     bits: u64,
 }
 
-/// In `Ended::bits`, from here on: its flush colour.
-const ENDED_COLOUR: u32 = 16;
+/// In `Ended::bits`, from here on: its tag.
+const ENDED_TAG: u32 = 16;
 /// As above: how it ended.
 const ENDED_KIND: u32 = 32;
 /// In `Ended::bits`: somebody waits for the queue, which was pinned.
@@ -489,8 +519,8 @@ const ENDED_PINNED: u64 = 1 << 40;
 impl Ended {
     /// An item that has ended; its slot is at home on the CPU with this ordinal.
     #[inline(always)]
-    pub(crate) fn new(queue: QueueRef, colour: Colour, home: usize, kind: EndKind) -> Ended {
-        let bits = home as u64 | u64::from(colour) << ENDED_COLOUR | (kind as u64) << ENDED_KIND;
+    pub(crate) fn new(queue: QueueRef, tag: Tag, home: usize, kind: EndKind) -> Ended {
+        let bits = home as u64 | u64::from(tag.0) << ENDED_TAG | (kind as u64) << ENDED_KIND;
         Ended { queue, bits }
     }
 
@@ -499,10 +529,10 @@ impl Ended {
         usize::from(self.bits as u16)
     }
 
-    /// Its flush colour.
+    /// What it is accounted under.
     #[inline(always)]
-    fn colour(&self) -> Colour {
-        (self.bits >> ENDED_COLOUR) as Colour
+    fn tag(&self) -> Tag {
+        Tag((self.bits >> ENDED_TAG) as u8)
     }
 
     /// How it ended.
@@ -525,7 +555,7 @@ impl Ended {
             return None;
         }
         let mut limiter = queue.limiter(self.home());
-        let next = limiter.release();
+        let next = limiter.release(self.tag().charge());
         let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
         let granted = QueueInner::grants(&mut limiter);
         drop(limiter);
@@ -562,7 +592,7 @@ impl Ended {
             }
         }
         // A wait can end here only if this was the last item of its colour.
-        let colour = self.colour();
+        let colour = self.tag().colour();
         if queue.counts.end(shard, colour) && queue.counts.maybe_last(colour) {
             queue.pin();
             self.bits |= ENDED_PINNED;

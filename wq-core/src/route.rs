@@ -14,7 +14,7 @@ use crate::lane::{Lane, Place};
 use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
-use crate::queue::limit::{Admission, Limiter};
+use crate::queue::limit::{Admission, Charge, Limiter};
 use crate::queue::{QueueInner, QueueRef};
 use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
@@ -135,8 +135,11 @@ fn submit_limited(
         Err(armed) => return refuse(queue, entry, Refusal::Closed, armed),
     };
     entry.meta().set_colour(colour);
-    let mut limiter = q.limiter(entry.meta().lane());
-    match limiter.admit() {
+    let home = entry.meta().lane();
+    let mut limiter = q.limiter(home);
+    let charge = q.charge(&limiter, home);
+    entry.meta().set_charge(charge);
+    match limiter.admit(charge) {
         Admission::Active => {
             drop(limiter);
             start(q, current, entry);
@@ -144,7 +147,7 @@ fn submit_limited(
         }
         Admission::Inactive => {
             entry.meta().set_waiting();
-            limiter.wait(entry);
+            limiter.wait(charge, entry);
             Ok(())
         }
         Admission::Full => {
@@ -341,6 +344,8 @@ impl SystemInner {
 #[must_use = "a reserved place counts as an item in flight"]
 pub(crate) struct Reserved {
     colour: Colour,
+    /// What its slot is charged to.
+    charge: Charge,
     /// The item has its slot, or needs none.
     active: bool,
 }
@@ -358,18 +363,19 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
     if !q.is_limited() {
         return Ok(Reserved {
             colour,
+            charge: 0,
             active: true,
         });
     }
-    let admission = q.limiter(home).reserve();
+    let mut limiter = q.limiter(home);
+    let charge = q.charge(&limiter, home);
+    let admission = limiter.reserve(charge);
+    drop(limiter);
     match admission {
-        Admission::Active => Ok(Reserved {
+        Admission::Active | Admission::Inactive => Ok(Reserved {
             colour,
-            active: true,
-        }),
-        Admission::Inactive => Ok(Reserved {
-            colour,
-            active: false,
+            charge,
+            active: admission == Admission::Active,
         }),
         Admission::Full => {
             if q.count_out(Shard::Shared, colour) {
@@ -384,11 +390,12 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
 pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     let q = queue.get();
     entry.meta().set_colour(place.colour);
+    entry.meta().set_charge(place.charge);
     if !place.active {
         let home = entry.meta().lane();
         let mut limiter = q.limiter(home);
         entry.meta().set_waiting();
-        limiter.wait_reserved(entry);
+        limiter.wait_reserved(place.charge, entry);
         // A slot may have become free since the place was reserved.
         let next = limiter.activate_one();
         drop(limiter);
@@ -417,19 +424,21 @@ pub(crate) fn submit_permitted(queue: QueueRef, entry: Entry) -> Result<(), (Ent
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());
     limiter.end_permit();
-    let next = admit_promised(&mut limiter, entry);
+    let next = admit_promised(q, &mut limiter, entry);
     drop(limiter);
     start_activated(q, next);
     Ok(())
 }
 
 /// An item that is not refused: it is given back if it has a slot, else it waits for one.
-fn admit_promised(limiter: &mut Limiter<Entry>, entry: Entry) -> Option<Entry> {
-    if limiter.admit_promised() {
+fn admit_promised(q: &QueueInner, limiter: &mut Limiter<Entry>, entry: Entry) -> Option<Entry> {
+    let charge = q.charge(limiter, entry.meta().lane());
+    entry.meta().set_charge(charge);
+    if limiter.admit_promised(charge) {
         return Some(entry);
     }
     entry.meta().set_waiting();
-    limiter.wait(entry);
+    limiter.wait(charge, entry);
     None
 }
 
@@ -452,13 +461,14 @@ pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
             entry,
             Reserved {
                 colour,
+                charge: 0,
                 active: true,
             },
         );
     }
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());
-    let next = admit_promised(&mut limiter, entry);
+    let next = admit_promised(q, &mut limiter, entry);
     drop(limiter);
     start_activated(q, next);
 }

@@ -280,7 +280,7 @@ fn is_one_more_yield(current: &Current, entry: &Entry) -> bool {
 #[inline(always)]
 fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let meta = entry.meta();
-    let (queue, colour) = (meta.queue, meta.colour());
+    let (queue, tag) = (meta.queue, meta.tag());
     // A per-CPU item's slot is with the CPU that accepted it, which is the lane's.
     let home = lane.ordinal;
     meta.set_started(home as u16);
@@ -290,7 +290,7 @@ fn poll(current: &Current, lane: &Lane, entry: Entry) -> Option<Ended> {
     let _ = entry.0.run();
     current.worker.end_item();
     let kind = current.clear_item()?;
-    Some(Ended::new(queue, colour, home, kind))
+    Some(Ended::new(queue, tag, home, kind))
 }
 
 /// Tells those who waited for the item that was counted last.

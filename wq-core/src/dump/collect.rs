@@ -191,7 +191,7 @@ impl Seen {
         suspended.sort_by_key(|items| std::cmp::Reverse(items.oldest));
         QueueDump {
             name: q.name.clone(),
-            kind: if q.ordered {
+            kind: if q.is_ordered() {
                 QueueKind::Ordered
             } else if q.is_percpu() {
                 QueueKind::Percpu

@@ -16,7 +16,7 @@ use crate::system::{System, SystemInner};
 use crate::topology::AffinityScope;
 use crate::{CpuListError, CpuSet};
 
-use super::QueueRef;
+use super::QueueInner;
 use super::builder::{BuildError, Complaints};
 use super::handle::Workqueue;
 use super::map::{MapSpec, PoolMap};
@@ -58,6 +58,9 @@ pub struct Attrs {
     /// woken for it, and then may roam on all of `cpus`.
     #[doc(alias = "affn_strict")]
     pub strict: bool,
+    /// One item at a time, in order of acceptance: see [`Workqueue::set_ordered`]. Its items then
+    /// share one pool, whatever `affinity` says.
+    pub ordered: bool,
 }
 
 impl Attrs {
@@ -68,6 +71,7 @@ impl Attrs {
             cpus,
             affinity: AffinityScope::Default,
             strict: false,
+            ordered: false,
         }
     }
 
@@ -107,12 +111,12 @@ impl UnboundPolicy {
     }
 
     /// What the pools of a queue are made after.
-    pub(crate) fn spec(&self, system: &SystemInner, attrs: &Attrs, ordered: bool) -> MapSpec {
+    pub(crate) fn spec(&self, system: &SystemInner, attrs: &Attrs) -> MapSpec {
         let left = attrs.cpus.and(&self.cpus);
         let cpus = if left.is_empty() { &self.cpus } else { &left };
         let scope = match attrs.affinity {
             // One item at a time: there is nothing to spread.
-            _ if ordered => AffinityScope::System,
+            _ if attrs.ordered => AffinityScope::System,
             AffinityScope::Default => self.scope,
             scope => scope,
         };
@@ -149,19 +153,18 @@ impl SystemInner {
         &self,
         policy: &UnboundPolicy,
         attrs: &Attrs,
-        ordered: bool,
     ) -> Result<Arc<PoolMap>, TooManyPools> {
-        self.unbound_map(&policy.spec(self, attrs, ordered))
+        self.unbound_map(&policy.spec(self, attrs))
     }
 
     /// Makes `new` the policy, if all queues find pools under it.
-    fn set_policy(&self, policy: &mut UnboundPolicy, new: UnboundPolicy) -> Result<(), BuildError> {
+    fn set_policy(&self, mut policy: Changing<'_>, new: UnboundPolicy) -> Result<(), BuildError> {
         let queues = self.all_queues();
         let prepared: Result<Vec<_>, TooManyPools> = queues
             .iter()
             .filter_map(|queue| {
                 let attrs = queue.attrs_now()?;
-                Some((queue, self.map_for(&new, &attrs, queue.ordered)))
+                Some((queue, self.map_for(&new, &attrs)))
             })
             .map(|(queue, map)| Ok((queue, map?)))
             .collect();
@@ -169,21 +172,25 @@ impl SystemInner {
             queue.set_map(&map);
         }
         *policy = new;
+        drop(policy);
+        queues.iter().for_each(QueueInner::start_what_may);
         Ok(())
     }
 
     /// CPUs were taken away or came back: queues whose pods are affected get other maps. Where
     /// there is no room for the pools a queue keeps its map, which serves it on the CPUs there are.
     pub(crate) fn remap_all(&self) {
-        let policy = self.change_attrs();
-        for queue in self.all_queues().iter() {
+        let (policy, queues) = (self.change_attrs(), self.all_queues());
+        for queue in queues.iter() {
             let Some(attrs) = queue.attrs_now() else {
                 continue;
             };
-            if let Ok(map) = self.map_for(&policy, &attrs, queue.ordered) {
+            if let Ok(map) = self.map_for(&policy, &attrs) {
                 queue.set_map(&map);
             }
         }
+        drop(policy);
+        queues.iter().for_each(QueueInner::start_what_may);
     }
 }
 
@@ -220,12 +227,12 @@ impl System {
             let why = format!("none of \"{list}\" is in use; this System uses \"{in_use}\"");
             return Err(BuildError::of("cpus", &why));
         }
-        let mut policy = inner.change_attrs();
+        let policy = inner.change_attrs();
         let new = UnboundPolicy {
             cpus,
             ..policy.clone()
         };
-        inner.set_policy(&mut policy, new)
+        inner.set_policy(policy, new)
     }
 
     /// The CPUs that the items of unbound queues may use.
@@ -262,12 +269,12 @@ impl System {
             return Err(BuildError::closed());
         }
         check_default(scope).into_result()?;
-        let mut policy = self.inner.change_attrs();
+        let policy = self.inner.change_attrs();
         let new = UnboundPolicy {
             scope,
             ..policy.clone()
         };
-        self.inner.set_policy(&mut policy, new)
+        self.inner.set_policy(policy, new)
     }
 
     /// What [`AffinityScope::Default`] stands for; unless it was set, `System`: one pool for all
@@ -317,8 +324,8 @@ impl Workqueue {
     /// an error nothing does.
     ///
     /// What is queued, starts, or is woken from now on goes to the new pools; what stands in a pool
-    /// already to be started runs there. An ordered queue stays ordered. CPUs that are not in use
-    /// are left out as long as one remains.
+    /// already to be started runs there. A queue that was built ordered stays so. CPUs that are not
+    /// in use are left out as long as one remains.
     ///
     /// # Errors
     /// A [`BuildError`] that names every bad field; also for a per-CPU queue, and if a CPU would
@@ -400,25 +407,26 @@ impl Workqueue {
     }
 
     /// Makes a change that is prepared by `edit`, all or nothing.
-    fn change(
+    pub(super) fn change(
         &self,
         edit: impl FnOnce(&mut Attrs) -> Result<(), BuildError>,
     ) -> Result<(), BuildError> {
-        let (system, queue): (_, QueueRef) = (&self.0.system, self.0.queue);
-        if system.is_forked() {
-            return Err(BuildError::closed());
-        }
+        self.check_here()?;
+        let (system, queue) = (&self.0.system, self.inner());
         let policy = system.change_attrs();
-        let Some(mut attrs) = queue.get().attrs_now() else {
+        let Some(mut attrs) = queue.attrs_now() else {
             let why = "a per-CPU queue's pools are fixed; build an unbound one instead";
             return Err(BuildError::of("attrs", why));
         };
         edit(&mut attrs)?;
         let mut complaints = Complaints::new();
         attrs.check(&mut complaints, system);
+        queue.check_order(&attrs, &mut complaints);
         complaints.into_result()?;
-        let map = system.map_for(&policy, &attrs, queue.get().ordered)?;
-        queue.get().set_attrs(attrs, &map);
+        let map = system.map_for(&policy, &attrs)?;
+        queue.set_attrs(attrs, &map);
+        drop(policy);
+        queue.start_what_may();
         Ok(())
     }
 }

@@ -268,6 +268,7 @@ impl Common {
 /// Enters a new queue into the System's table.
 fn register(system: &Arc<SystemInner>, parts: QueueParts) -> QueueRef {
     let queue = QueueRef::new(QueueInner::new(parts));
+    queue.get().share_out();
     system.enter_queue(queue);
     queue
 }
@@ -303,7 +304,7 @@ pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, 
         Service::Percpu { highpri } => (system.percpu_map(highpri)?, None),
         Service::Unbound => {
             let attrs = Attrs::new(system.all_cpus());
-            (system.map_for(&changing, &attrs, false)?, Some(attrs))
+            (system.map_for(&changing, &attrs)?, Some(attrs))
         }
     };
     let parts = QueueParts {
@@ -492,7 +493,7 @@ impl UnboundBuilder {
         complaints.into_result()?;
         // Until the queue is in the System's table, which a change of all queues goes through.
         let changing = system.change_attrs();
-        let map = system.map_for(&changing, &attrs, self.common.ordered)?;
+        let map = system.map_for(&changing, &attrs)?;
         self.common.finish(&system, map, Some(attrs))
     }
 
@@ -502,6 +503,7 @@ impl UnboundBuilder {
         attrs.nice = self.nice;
         attrs.affinity = self.affinity;
         attrs.strict = self.strict;
+        attrs.ordered = self.common.ordered;
         let cpus = self.cpus.as_deref().map(str::parse::<CpuSet>);
         if let Some(Ok(cpus)) = &cpus {
             attrs.cpus.clone_from(cpus);
@@ -607,7 +609,7 @@ impl PercpuBuilder {
         let (map, attrs) = if self.power_efficient && system.power_efficient {
             let mut attrs = Attrs::new(system.all_cpus());
             attrs.nice = if self.highpri { HIGHPRI_NICE } else { 0 };
-            (system.map_for(&changing, &attrs, false)?, Some(attrs))
+            (system.map_for(&changing, &attrs)?, Some(attrs))
         } else {
             (system.percpu_map(self.highpri)?, None)
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::dump::{self, QueueDump};
 use crate::entry::Entry;
 use crate::proto::counts::ColourSet;
-use crate::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
+use crate::queue::builder::{OrderedBuilder, PercpuBuilder, UnboundBuilder};
 use crate::queue::wait::{Destroy, Drain, Flush};
 use crate::route::{self, Refusal};
 use crate::stats::QueueStats;
@@ -19,7 +19,6 @@ use crate::task::builder::{Spec, TaskBuilder};
 use crate::task::join::JoinHandle;
 use crate::work::delayed::ArmedList;
 
-use super::limit::UNLIMITED;
 use super::{CLOSED, DRAINING, QueueInner, QueueRef};
 
 /// What all handles of a queue share; the queue retires when the last one goes.
@@ -539,50 +538,6 @@ impl Workqueue {
         self.0.inner().set_flags(CLOSED | DRAINING);
         let timers = self.0.0.cancel_armed();
         Destroy::begin(&self.0, timers)
-    }
-
-    /// Changes how many items may be in flight. Raising starts waiting items at once; lowering
-    /// interrupts nothing.
-    ///
-    /// # Errors
-    /// If `max_active` is 0, or the queue is ordered or was built without a limit.
-    ///
-    /// # Examples
-    /// ```
-    /// let queue = wq_core::Workqueue::unbound("jobs").max_active(1).build()?;
-    /// queue.set_max_active(4)?;
-    /// assert!(queue.set_max_active(0).is_err());
-    /// # Ok::<(), wq_core::BuildError>(())
-    /// ```
-    #[doc(alias = "workqueue_set_max_active")]
-    pub fn set_max_active(&self, max_active: usize) -> Result<(), BuildError> {
-        let q = self.0.inner();
-        if max_active == 0 {
-            return Err(BuildError::of(
-                "max_active",
-                "0 would run nothing; take 1 or more",
-            ));
-        }
-        if q.ordered {
-            let why = "an ordered queue runs one item at a time; build an unbound one instead";
-            return Err(BuildError::of("max_active", why));
-        }
-        if !q.is_limited() {
-            let why = "the queue was built without a limit; build it with `.max_active(n)`";
-            return Err(BuildError::of("max_active", why));
-        }
-        for limiter in q.limiters() {
-            let started: Vec<_> = {
-                let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
-                limiter.set_max_active(max_active.min(UNLIMITED - 1));
-                std::iter::from_fn(|| limiter.activate_one()).collect()
-            };
-            started
-                .into_iter()
-                .for_each(|entry| route::start(q, None, entry));
-        }
-        q.grant_places();
-        Ok(())
     }
 }
 

@@ -97,6 +97,11 @@ impl PoolMap {
             .map(|place| &self.pools[place])
     }
 
+    /// All CPUs of an unbound queue.
+    pub(crate) fn all_cpus(&self) -> &CpuSet {
+        &self.pools[0].attrs.pod
+    }
+
     /// The pool of all of an unbound queue's CPUs.
     #[cfg(test)]
     pub(crate) fn default_pool(&self) -> &Arc<Pool> {

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::CpuSet;
 use crate::entry::Entry;
 use crate::kind::Kind;
 use crate::route::{self, Refusal};
@@ -53,6 +54,63 @@ impl Queue {
     #[doc(alias = "schedule_work_on")]
     pub fn queue_on(&self, cpu: usize, work: &Work) -> Queued {
         work.inner().queue_at(self, self.0.system.ordinal(cpu))
+    }
+
+    /// Asks for an execution of a re-queueable item on a NUMA node: see [`Queue::spawn_on_node`].
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::unbound("ticks").build()?;
+    /// let work = wq_core::Work::new(|| println!("on the first node"));
+    /// assert_eq!(queue.queue_on_node(0, &work), wq_core::Queued::New);
+    /// work.flush().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "queue_work_node")]
+    pub fn queue_on_node(&self, node: usize, work: &Work) -> Queued {
+        work.inner().queue_at(self, self.home_in_node(node))
+    }
+
+    /// As [`Queue::spawn`], near a NUMA node, by its place in
+    /// [`Topology::nodes`](crate::Topology::nodes): on the caller's CPU if that is one of the
+    /// node's, else on the node's first one that may be used. If there is none, or no such node, as
+    /// [`Queue::spawn`].
+    ///
+    /// Of an unbound queue the CPU selects the pod, so that the node counts for pools that are not
+    /// wider than one ([`AffinityScope::Numa`](crate::AffinityScope::Numa) and narrower).
+    ///
+    /// # Examples
+    /// ```
+    /// use wq_core::{AffinityScope, Workqueue};
+    ///
+    /// let queue = Workqueue::unbound("near").affinity(AffinityScope::Numa).build()?;
+    /// assert_eq!(queue.spawn_on_node(0, async { 7 }).wait().unwrap(), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "queue_work_node")]
+    pub fn spawn_on_node<F>(&self, node: usize, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (entry, handle) = task::build(self.0.queue, self.home_in_node(node), future);
+        reject_if_refused(route::submit(self.0.queue, entry));
+        handle
+    }
+
+    /// The home of an item for this node.
+    fn home_in_node(&self, node: usize) -> usize {
+        let system = &self.0.system;
+        let here = system.ordinal_of_current_cpu();
+        let in_node = |cpus: &CpuSet| {
+            if cpus.contains(system.cpus[here].cpu) {
+                return Some(here);
+            }
+            let usable = cpus.and(&system.limits.now().allowed);
+            system.cpus.iter().position(|r| usable.contains(r.cpu))
+        };
+        let home = system.topology.nodes().get(node).and_then(in_node);
+        home.unwrap_or_else(|| home_of(system, self.inner()))
     }
 
     /// Undoes one [`Work::disable`], and asks for an execution if the item is enabled then:

@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::CpuSet;
 use crate::pool::{Family, HIGHPRI_NICE, LanePlace, Pool, PoolAttrs};
+use crate::queue::limit::{Charge, MAX_CHARGES};
 use crate::queue::map::MapSpec;
 
 use super::SystemInner;
@@ -98,6 +99,21 @@ impl SystemInner {
         pod.count().min(self.max_lanes.max(1))
     }
 
+    /// What items of a pool with these attributes charge their slots to.
+    fn charge_of(&self, attrs: &PoolAttrs) -> Charge {
+        let nodes = self.topology.nodes();
+        if attrs.percpu || nodes.len() == 1 {
+            return 0;
+        }
+        let inside = |node: &CpuSet| attrs.pod.and(node) == attrs.pod;
+        let charge = nodes.iter().position(inside).map_or(0, |node| node + 1);
+        if charge < MAX_CHARGES {
+            charge as Charge
+        } else {
+            0
+        }
+    }
+
     /// Finds or makes a pool.
     fn pool_for(
         &self,
@@ -128,7 +144,8 @@ impl SystemInner {
                 armed,
             }
         });
-        let pool = Pool::new(id, family, attrs, places, self.max_workers);
+        let charge = self.charge_of(&attrs);
+        let pool = Pool::new(id, family, attrs, charge, places, self.max_workers);
         let pool = if self.sensors.any() {
             pool
         } else {

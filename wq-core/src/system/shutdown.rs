@@ -303,7 +303,7 @@ fn drop_unrun(entry: Entry) {
     while let Some(entry) = next {
         let meta = entry.meta();
         let queue = meta.queue;
-        let mut ended = Ended::new(queue, meta.colour(), meta.lane(), EndKind::Cancelled);
+        let mut ended = Ended::new(queue, meta.tag(), meta.lane(), EndKind::Cancelled);
         queue.get().pin();
         meta.clear_waiting();
         task::leave_registry(meta);

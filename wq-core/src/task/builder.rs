@@ -48,7 +48,7 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// As for [`Queue::spawn_on`]: the CPU on a per-CPU queue, else a hint.
+    /// As for [`Queue::spawn_on`]: the CPU on a per-CPU queue, else what selects the pod.
     pub fn cpu(mut self, cpu: usize) -> TaskBuilder<'a> {
         self.spec.cpu = Some(cpu);
         self

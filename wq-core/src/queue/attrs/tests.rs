@@ -267,6 +267,42 @@ fn a_bad_change_changes_nothing() {
     assert_eq!(error.fields().collect::<Vec<_>>(), ["attrs"]);
 }
 
+/// Who cannot be ordered, or cannot be without order, says so.
+#[test]
+fn order_is_for_limited_unbound_queues() {
+    let system = two_nodes();
+    let free = Workqueue::unbound("free")
+        .system(&system)
+        .build()
+        .expect("q");
+    let few = Workqueue::unbound("few").system(&system).max_active(2);
+    let few = few.build().expect("a queue");
+    let row = Workqueue::ordered("row")
+        .system(&system)
+        .build()
+        .expect("q");
+    let percpu = Workqueue::percpu("p").system(&system).max_active(2);
+    let percpu = percpu.build().expect("a queue");
+    let refused = |answer: Result<(), BuildError>| {
+        let error = answer.expect_err("it cannot be");
+        error.fields().collect::<Vec<_>>()
+    };
+    assert_eq!(refused(free.set_ordered(true)), ["ordered"]);
+    assert_eq!(refused(row.set_ordered(false)), ["ordered"]);
+    assert_eq!(refused(percpu.set_ordered(true)), ["attrs"]);
+    for queue in [&free, &few] {
+        queue.set_ordered(false).expect("it is so");
+    }
+    row.set_ordered(true).expect("it is so");
+    few.set_ordered(true).expect("it has a limit");
+    assert_eq!(few.dump().kind, crate::QueueKind::Ordered);
+    few.set_max_active(3).expect("for later");
+    assert_eq!(refused(few.set_min_active(4)), ["min_active"]);
+    for queue in [&free, &row, &percpu] {
+        assert_eq!(refused(queue.set_min_active(1)), ["min_active"]);
+    }
+}
+
 /// Uses up the places for pools on CPU 3.
 fn fill_cpu_3(system: &System) -> Vec<Workqueue> {
     let mut queues = Vec::new();

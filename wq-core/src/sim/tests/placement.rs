@@ -203,3 +203,145 @@ fn a_backlog_on_a_lost_cpu_runs_elsewhere() {
         });
     }
 }
+
+/// How many of a hundred items for each of two CPUs were in flight at a time, at most. They suspend.
+fn most_in_flight(sim: &Sim, queue: &Workqueue, nodes: [usize; 2]) -> [usize; 2] {
+    let told = Told::default();
+    for _ in 0..100 {
+        for (place, cpu) in nodes.into_iter().enumerate() {
+            let told = Arc::clone(&told);
+            drop(queue.spawn_on(cpu, async move {
+                tell(&told, (place, 1));
+                delay(ms(5)).await;
+                tell(&told, (place, -1));
+            }));
+        }
+    }
+    queue.flush().wait().expect("all end");
+    let (mut now, mut most) = ([0_i32; 2], [0; 2]);
+    for (place, change) in all(&told) {
+        now[place] += change;
+        most[place] = most[place].max(now[place] as usize);
+    }
+    assert_eq!(now, [0, 0], "{:?}", sim.here.now());
+    most
+}
+
+/// T13: the limit of an unbound queue is divided by CPUs among the nodes, and no node's part is less
+/// than `min_active`; one pool for all nodes has all of it.
+#[test]
+fn t13_nodes_have_their_part_of_the_limit() {
+    let numa = |sim: &Sim, cpus: &str, max: usize, scope: AffinityScope| {
+        let queue = Workqueue::unbound("t13").system(&sim.system).cpus(cpus);
+        let queue = queue.affinity(scope).max_active(max).build();
+        queue.expect("a good queue")
+    };
+    simulate_on(FakeSpec::new().nodes(2).cores(12), 1, |sim| {
+        let queue = numa(sim, "0-23", 16, AffinityScope::Numa);
+        assert_eq!(most_in_flight(sim, &queue, [0, 12]), [8, 8]);
+        queue.set_max_active(40).expect("a limit");
+        assert_eq!(most_in_flight(sim, &queue, [3, 20]), [20, 20]);
+        queue.set_max_active(4).expect("a limit");
+        assert_eq!(most_in_flight(sim, &queue, [0, 12]), [4, 4]);
+        queue.set_min_active(0).expect("a limit");
+        assert_eq!(most_in_flight(sim, &queue, [0, 12]), [2, 2]);
+        queue.set_cpus("0-11,12-14").expect("CPUs");
+        queue.set_max_active(5).expect("a limit");
+        assert_eq!(most_in_flight(sim, &queue, [0, 12]), [4, 1]);
+        let wide = numa(sim, "0-23", 16, AffinityScope::System);
+        let [first, second] = most_in_flight(sim, &wide, [0, 12]);
+        assert_eq!(first + second, 16);
+    });
+    simulate_on(FakeSpec::new().nodes(2).cores(22), 1, |sim| {
+        let queue = numa(sim, "20-43", 24, AffinityScope::Cache);
+        assert_eq!(most_in_flight(sim, &queue, [20, 22]), [8, 22]);
+        // The first node's CPUs are taken away: the other one has all.
+        sim.system.inner.apply_limits(None, CpuSet::from(22..44));
+        let [first, second] = most_in_flight(sim, &queue, [22, 43]);
+        assert_eq!(first + second, 24);
+    });
+}
+
+/// Q3: on the caller's CPU if it is of the node, else on the node's first one that may be used;
+/// without such a node or CPU as if nobody had asked.
+#[test]
+fn items_go_to_the_node_that_was_asked_for() {
+    simulate_on(two_nodes(), 1, |sim| {
+        let queue = Workqueue::percpu("near").system(&sim.system);
+        let queue = queue.build().expect("a good queue");
+        let ran_on = |stands_on: usize, node: usize| {
+            sim.here.stand_on(stands_on);
+            let run = queue.spawn_on_node(node, async { cpu_here() });
+            run.wait().expect("it ends")
+        };
+        assert_eq!([ran_on(3, 0), ran_on(3, 1), ran_on(1, 0)], [0, 3, 1]);
+        assert_eq!([ran_on(1, 1), ran_on(1, 7)], [2, 1]);
+        sim.system
+            .inner
+            .apply_limits(None, CpuSet::from_iter([0, 1, 3]));
+        assert_eq!(ran_on(1, 1), 3);
+        sim.system.inner.apply_limits(None, CpuSet::from(0..2));
+        assert_eq!(ran_on(1, 1), 1);
+    });
+}
+
+/// An unbound queue is made ordered while items are in flight, and free again: order begins when
+/// those have ended, is that of acceptance, and ends at once. On two nodes, so that several lines
+/// are made one.
+#[test]
+fn order_is_switched_on_a_live_queue() {
+    for seed in 0..8 {
+        simulate_on(two_nodes(), seed, |sim| {
+            let queue = Workqueue::unbound("toggled").system(&sim.system);
+            let queue = queue.affinity(AffinityScope::Numa).max_active(4);
+            let queue = queue.build().expect("a good queue");
+            queue.set_min_active(0).expect("a limit");
+            let told = Told::default();
+            let spawn = |n: usize| {
+                let told = Arc::clone(&told);
+                drop(queue.spawn_on(n * 3 % 4, async move {
+                    let began = sim_ms();
+                    delay(ms(10)).await;
+                    tell(&told, (n, began));
+                }));
+            };
+            (0..8).for_each(spawn);
+            sleep(ms(5));
+            queue.set_ordered(true).expect("it has a limit");
+            (8..12).for_each(spawn);
+            assert_eq!(queue.attrs().map(|attrs| attrs.ordered), Some(true));
+            sleep(ms(60));
+            queue.set_ordered(false).expect("it has a limit");
+            queue.flush().wait().expect("all end");
+            let mut told = all(&told);
+            told.sort_unstable();
+            let began: Vec<u64> = told.iter().map(|(_, at)| *at).collect();
+            // Four at a time; then one after the other; at 65 ms, with the one of 60 in flight, the
+            // last two.
+            assert_eq!(began[..4], [0; 4]);
+            assert_eq!(began[4..], [10, 20, 30, 40, 50, 60, 65, 65], "{told:?}");
+        });
+    }
+}
+
+/// An ordered queue stays so when it moves from node to node, each of which counts for itself.
+#[test]
+fn an_ordered_queue_is_ordered_over_nodes() {
+    simulate_on(two_nodes(), 1, |sim| {
+        let queue = Workqueue::ordered("moves").system(&sim.system);
+        let queue = queue.cpus("0-1").build().expect("a good queue");
+        let told = Told::default();
+        for n in 0..20 {
+            queue.set_cpus(["0-1", "2-3", "0-3"][n % 3]).expect("CPUs");
+            let told = Arc::clone(&told);
+            drop(queue.spawn(async move {
+                let began = sim_ms();
+                delay(ms(5)).await;
+                tell(&told, (n, began));
+            }));
+        }
+        queue.flush().wait().expect("all end");
+        let wanted: Vec<_> = (0..20).map(|n| (n, 5 * n as u64)).collect();
+        assert_eq!(all(&told), wanted);
+    });
+}
