@@ -59,7 +59,7 @@ impl Who {
                 task: meta.address(),
                 work: work::current_run(),
                 queue,
-                colour: meta.colour(),
+                colour: meta.tag().colour(),
                 kind: current.worker.kind(),
             })
         })
