@@ -204,7 +204,8 @@ fn a_backlog_on_a_lost_cpu_runs_elsewhere() {
     }
 }
 
-/// How many of a hundred items for each of two CPUs were in flight at a time, at most. They suspend.
+/// How many of a hundred items for each of two CPUs were in flight at a time, at most. They all
+/// suspend.
 fn most_in_flight(sim: &Sim, queue: &Workqueue, nodes: [usize; 2]) -> [usize; 2] {
     let told = Told::default();
     for _ in 0..100 {
@@ -227,8 +228,8 @@ fn most_in_flight(sim: &Sim, queue: &Workqueue, nodes: [usize; 2]) -> [usize; 2]
     most
 }
 
-/// T13: the limit of an unbound queue is divided by CPUs among the nodes, and no node's part is less
-/// than `min_active`; one pool for all nodes has all of it.
+/// T13: the limit of an unbound queue is divided by CPUs among the nodes, and no node's part is
+/// less than `min_active`; one pool for all nodes has all of it.
 #[test]
 fn t13_nodes_have_their_part_of_the_limit() {
     let numa = |sim: &Sim, cpus: &str, max: usize, scope: AffinityScope| {
