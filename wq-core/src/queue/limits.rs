@@ -91,9 +91,9 @@ impl Workqueue {
         Ok(())
     }
 
-    /// Changes how many items each NUMA node may have in flight at least, however small its part of
-    /// `max_active` is; default 8, or `max_active` if that is less. So many items of a node may wait
-    /// for each other. On a machine with one node it means nothing.
+    /// Changes how many items each NUMA node may have in flight at least, however small its part
+    /// of `max_active` is; default 8, or `max_active` if that is less. So many items of a node may
+    /// wait for each other. On a machine with one node it means nothing.
     ///
     /// A node's part is `max_active` times the queue's CPUs in the node, divided by all its CPUs,
     /// rounded up, and 1 at least; of pools that span nodes (see [`Workqueue::set_affinity`]) it is
@@ -130,9 +130,9 @@ impl Workqueue {
         Ok(())
     }
 
-    /// Runs one item at a time, in order of acceptance, from now on; or no longer, and then with the
-    /// limit that it was built with or got since. When it is switched on, what is in flight goes on
-    /// to its end first; when off, what may start does so at once.
+    /// Runs one item at a time, in order of acceptance, from now on; or no longer, and then with
+    /// the limit that it was built with or got since. When it is switched on, what is in flight
+    /// goes on to its end first; when off, what may start does so at once.
     ///
     /// # Errors
     /// If the queue is per-CPU, or was built without a limit, or ordered (which it stays).
