@@ -55,7 +55,8 @@ pub(crate) struct Meta {
     /// Abort request and registry slot.
     pub(crate) abort: AbortWord,
     /// Flush colour, and what its slot is charged to; set when the item is accepted, by the one who
-    /// holds the entry. And the bit for a label, set by anybody, but not before that by anybody else.
+    /// holds the entry. And the bit for a label, set by anybody, but not before that by anybody
+    /// else.
     tag: AtomicU8,
     /// The bits above. Written by whoever holds the entry.
     flags: AtomicU8,

@@ -72,8 +72,8 @@ pub(crate) enum Admission {
     Full,
 }
 
-/// How many items of a node's pools may be active: its part of `max_active` by CPUs, rounded up, but
-/// `min_active` at least; one, if that is 0, because what waits there waits for nobody else.
+/// How many items of a node's pools may be active: its part of `max_active` by CPUs, rounded up,
+/// but `min_active` at least; one, if that is 0, because what waits there waits for nobody else.
 pub(crate) fn node_share(max: usize, min: usize, cpus_in_node: usize, cpus: usize) -> usize {
     if max == UNLIMITED {
         return UNLIMITED;
@@ -345,8 +345,8 @@ impl<T> Limiter<T> {
         }
     }
 
-    /// One at a time from now on, when those that are active have ended; or no longer, and then call
-    /// `activate_one` until `None`.
+    /// One at a time from now on, when those that are active have ended; or no longer, and then
+    /// call `activate_one` until `None`.
     pub(crate) fn set_ordered(&mut self, ordered: bool) {
         self.ordered = ordered;
     }
