@@ -24,9 +24,9 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use wq_core::driver::{Poller, Vigil, set_poller};
+use wq_core::driver::{self, Poller, Vigil, set_poller};
 
 use self::readiness::{Bits, READ_CLOSED, READABLE, WRITABLE, WRITE_CLOSED};
 use self::slot::{Slot, Slots};
@@ -163,13 +163,9 @@ impl Reactor {
     /// Takes what there is, within the limit; the caller has the vigil. True: there is something to
     /// deliver.
     fn take_events(&self, limit: Option<Duration>) -> bool {
-        let timeout = limit.map_or(EpollTimeout::NONE, |limit| {
-            EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX)
-        });
         FOUND.with_borrow_mut(|found| {
             found.room.resize(EVENTS, EpollEvent::empty());
-            // An error is a signal that came in between.
-            found.len = self.epoll.wait(&mut found.room, timeout).unwrap_or(0);
+            found.len = driver::epoll_wait(self.epoll.0.as_fd(), &mut found.room, limit);
             let is_interrupt = |event: &EpollEvent| event.data() == INTERRUPT;
             !found.room[..found.len].iter().all(is_interrupt)
         })

@@ -4,7 +4,7 @@
 //! poll holds only shared references to it, because the lane may be lost at any moment. Threads
 //! that are no workers, and workers whose thread-locals are being destroyed, have none.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +18,7 @@ use crate::queue::{EndKind, QueueRef};
 use crate::run::Samples;
 use crate::sense::siblings::Siblings;
 use crate::system::SystemInner;
+use crate::timer::Fire;
 use crate::worker::Worker;
 
 /// The state of a worker thread.
@@ -58,6 +59,8 @@ pub(crate) struct Current {
     pub(crate) blocking_depth: Cell<u32>,
     /// It heard something from the outside world that it has not delivered yet.
     pub(crate) has_news: Cell<bool>,
+    /// Timers that it is about to fire; empty between.
+    pub(crate) due: RefCell<Vec<Fire>>,
     /// What it delivered last was all for others, who are to hear of the next themselves.
     pub(crate) leaves_news: Cell<bool>,
 }
@@ -100,6 +103,7 @@ impl Current {
             blocking_depth: Cell::new(0),
             has_news: Cell::new(false),
             leaves_news: Cell::new(false),
+            due: RefCell::new(Vec::new()),
         }
     }
 

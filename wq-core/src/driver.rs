@@ -200,6 +200,17 @@ pub fn handovers_marked(system: &System) -> u64 {
     system.inner.stats.by_mark.get()
 }
 
+/// Waits for events of an epoll until the limit is over, to the nanosecond where the kernel can;
+/// how many there are. 0 also after a signal.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn epoll_wait(
+    epoll: std::os::fd::BorrowedFd<'_>,
+    events: &mut [nix::sys::epoll::EpollEvent],
+    limit: Option<Duration>,
+) -> usize {
+    crate::os::epoll_wait(epoll, events, limit)
+}
+
 /// For a thread that serves the runtime and nothing of the user's: blocks all signals, and asks for
 /// exact delays and for short turns that come soon.
 pub fn be_service_thread() {

@@ -39,6 +39,21 @@ impl Home {
         }
     }
 
+    /// Has the calling thread, a worker, sleep exactly; before user code runs, which may start
+    /// threads, [`forget_exact`](Self::forget_exact) ends that.
+    pub(crate) fn sleep_exactly(&self) {
+        if self.slack_ns > 1 {
+            os::set_timer_slack_ns(1);
+        }
+    }
+
+    /// See [`sleep_exactly`](Self::sleep_exactly).
+    pub(crate) fn forget_exact(&self) {
+        if self.slack_ns > 1 {
+            os::set_timer_slack_ns(self.slack_ns);
+        }
+    }
+
     /// Gives the calling thread, which is no worker, all of it.
     pub(crate) fn restore(&self) {
         self.settle();

@@ -25,6 +25,8 @@ use self::other as platform;
 #[cfg(any(test, wq_sim))]
 mod virt;
 
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub(crate) use self::platform::epoll_wait;
 #[cfg(not(any(test, wq_sim)))]
 pub(crate) use self::platform::{
     ThreadProbe, coarse_ms, current_cpu, enter_idle_class, futex_wait, futex_wake, gettid,

@@ -6,20 +6,19 @@
 //! next push costs one wake-up and no search.
 
 mod burn;
+mod idle;
 pub(crate) mod rescue;
 pub(crate) mod resume;
 mod samples;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::hook::{self, Point};
 use crate::lane::{Advance, Holder, Lane};
 use crate::os;
-use crate::outside::{self, Poller};
 use crate::policy;
 use crate::pool::Pool;
 use crate::proto::assign::Offer;
@@ -153,7 +152,7 @@ fn wait_for_lane(current: &Current) -> Option<(usize, Token)> {
             return None;
         }
         // Idle means idle: only who may have to leave looks again; others are told.
-        nap(current, surplus.then_some(current.system.keep_alive));
+        idle::nap(current, surplus.then_some(current.system.keep_alive));
     }
 }
 
@@ -170,23 +169,6 @@ fn retire(current: &Current) -> bool {
     }
     worker.adopt_thread();
     false
-}
-
-/// Sleeps until there is a token. Whoever wakes this worker may have narrowed its mask for that;
-/// the first act is to widen it again, before user code can start threads that inherit it.
-fn nap(current: &Current, limit: Option<Duration>) {
-    let worker = &current.worker;
-    worker.fall_asleep();
-    worker.parker.park(limit);
-    get_up(current);
-}
-
-/// The first act of whoever wakes up.
-fn get_up(current: &Current) {
-    if current.worker.wake_up() {
-        // A refusal leaves it on the lane's CPU, which is right for it.
-        let _ = os::set_affinity(0, &current.pool.mask.load());
-    }
 }
 
 /// Runs the lane's items until it is lost or given up.
@@ -228,14 +210,14 @@ fn hold(current: &Current, slot: usize, token: Token) {
             }
             Advance::Empty => {
                 tell(&mut ended);
-                if look_outside(current) && lane.has_work() {
+                if idle::look_around(current, lane) {
                     continue;
                 }
                 if spin.wait(|| !lane.inbox.is_empty()) {
                     spin.end();
                     continue;
                 }
-                if current.system.is_stopped() || !sleep(current, lane, holder) {
+                if current.system.is_stopped() || !idle::sleep(current, lane, holder) {
                     return;
                 }
                 current.samples.start_anew();
@@ -334,9 +316,7 @@ fn sample(current: &Current, lane: &Lane, holder: Holder<'_>) {
     }
     let other = current.pool.unused_lane(slot);
     let now_ns = os::monotonic_ns();
-    if let Some(poller) = outside::poller() {
-        poller.glance(now_ns);
-    }
+    idle::glance(current, now_ns);
     let given = lane.sample(holder, now_ns, other.is_some());
     let Some(other) = other else {
         return;
@@ -363,114 +343,4 @@ fn move_out(current: &Current, lane: &Lane, holder: Holder<'_>) {
             current.system.kick(pool, target);
         }
     }
-}
-
-/// Nothing to do: sleeps with the lane in hand. False: the lane was given up.
-fn sleep(current: &Current, lane: &Lane, holder: Holder<'_>) -> bool {
-    let slot = current.pool.slot_of(lane);
-    hook::at(Point::Park);
-    if !lane.owner.announce_park(holder.token) {
-        return true;
-    }
-    current.pool.note_unused(slot);
-    hook::at(Point::Parked);
-    let kept = sleep_announced(current, lane, holder.token);
-    if kept == Sleep::GivenUp {
-        return false;
-    }
-    hook::at(Point::TakeUp);
-    // If not, somebody who was awake has the lane, which the next section finds out.
-    if kept != Sleep::Woken || lane.owner.take_up(holder.token) {
-        current.pool.note_used(slot);
-        // Idleness is no item's cost.
-        lane.section(holder, |queue| queue.forget_gap());
-    }
-    if current.has_news.replace(false) {
-        deliver(current, lane);
-    }
-    true
-}
-
-/// Wakes the tasks that this worker heard something for, which brings them to its lane. If none
-/// came, they are others' business, and so is the next wait for the outside world: whoever was
-/// woken hears of the next event first.
-fn deliver(current: &Current, lane: &Lane) {
-    if let Some(poller) = outside::poller() {
-        poller.deliver();
-    }
-    current.leaves_news.set(!lane.has_work());
-}
-
-/// How a sleep with a lane in hand ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sleep {
-    /// By the sleeper itself: the lane is still held.
-    Over,
-    /// Somebody wants it awake; the lane is to be taken up.
-    Woken,
-    /// The lane is nobody's.
-    GivenUp,
-}
-
-/// The sleep itself, the announcement made.
-fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
-    let since = os::now();
-    loop {
-        let load = current.pool.load(lane.has_work(), 1);
-        if policy::keep_working(load) || current.system.is_stopped() {
-            if lane.owner.cancel_park(token) {
-                return Sleep::Over;
-            }
-            // The waker's token stays for the next sleep, which returns at once.
-            return Sleep::Woken;
-        }
-        let surplus = policy::too_many_workers(current.pool.load(false, 0));
-        let old = os::now().duration_since(since) >= current.system.keep_alive;
-        if surplus && old {
-            hook::at(Point::Vacate);
-        }
-        if surplus && old && lane.owner.vacate(token) {
-            hook::at(Point::Vacate);
-            if lane.has_work() {
-                current.system.kick(&current.pool, lane);
-            }
-            return Sleep::GivenUp;
-        }
-        let limit = surplus.then_some(current.system.keep_alive);
-        match outside::poller().filter(|poller| may_wait(current, *poller)) {
-            Some(poller) => listen(current, poller, limit),
-            None => nap(current, limit),
-        }
-        if current.has_news.get() && lane.owner.cancel_park(token) {
-            return Sleep::Over;
-        }
-        if !lane.owner.still_parked(token) {
-            return Sleep::Woken;
-        }
-    }
-}
-
-/// A look at the outside world before a sleep: what is there already costs no announcement of the
-/// sleep, and no moment awake. True: something was delivered.
-fn look_outside(current: &Current) -> bool {
-    outside::poller().is_some_and(|poller| current.pool.attrs.nice == 0 && poller.peek())
-}
-
-/// Whether this worker is to wait for the outside world while it sleeps, and has the right to.
-/// Those of a raised or lowered priority hear too often, or too late, of what concerns others.
-fn may_wait(current: &Current, poller: &dyn Poller) -> bool {
-    current.pool.attrs.nice == 0 && !current.leaves_news.replace(false) && poller.claim()
-}
-
-/// As [`nap`], but waits for the outside world, which it has the right to.
-fn listen(current: &Current, poller: &dyn Poller, limit: Option<Duration>) {
-    let worker = &current.worker;
-    worker.fall_asleep();
-    let waited = worker.parker.park_elsewhere(|| {
-        current.has_news.set(poller.wait(limit));
-    });
-    if !waited {
-        poller.abandon();
-    }
-    get_up(current);
 }

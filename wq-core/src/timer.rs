@@ -51,6 +51,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::proto::park::Parker;
+use crate::worker::Worker;
 
 pub use self::clock::{Clock, VirtualClock};
 use self::fire::ArmErrorKind;
@@ -64,6 +65,16 @@ mod slab;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wheel;
+
+/// How much later than the first deadline the service thread wakes up while a worker that sleeps no
+/// longer than until then fires it: a worker that was woken for something else fires when it has run
+/// dry, or now and then between items, and this is for one whose item takes long. None in timelines
+/// that are compared to the instant.
+const GRACE_NS: u64 = if cfg!(any(test, wq_sim)) { 0 } else { 100_000 };
+
+/// A worker that has fired timers sleeps for at least so long before it fires more: of many dense
+/// ones, each would cost a wake-up otherwise. What comes alone is exact.
+const GATHER_NS: u64 = 50_000;
 
 /// Timers fired for one hold of the lock, so that those who arm and cancel wait for a few
 /// microseconds at most, however many timers are due at once.
@@ -88,7 +99,14 @@ pub struct Timers {
     fired: Counter,
     /// Timers whose waker or callback panicked.
     panicked: Counter,
+    /// The first deadline, or [`NEVER`]; written under the lock. For those who look without it.
+    first_ns: AtomicU64,
+    /// Somebody keeps the timers; written under the lock.
+    is_kept: AtomicBool,
 }
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
 
 /// What the lock protects.
 #[derive(Debug)]
@@ -97,6 +115,10 @@ struct State {
     wheel: Wheel<Fire>,
     /// The deadline that the service thread sleeps for; [`AWAKE`] if it will look by itself.
     asleep_until_ns: u64,
+    /// The worker that sleeps no longer than until the first deadline, and until when it sleeps.
+    keeper: Option<(Arc<Worker>, u64)>,
+    /// When a worker has fired some last.
+    fired_ns: u64,
     /// Is there a service thread? Only for the check that there is one at most.
     served: bool,
     /// Has [`Timers::stop`] been called? Then the wheel is empty for ever.
@@ -117,6 +139,8 @@ impl Timers {
         let state = State {
             wheel: Wheel::new(),
             asleep_until_ns: AWAKE,
+            keeper: None,
+            fired_ns: 0,
             served: false,
             stopped: false,
         };
@@ -128,6 +152,8 @@ impl Timers {
             stopped: StopFlag::default(),
             fired: Counter::default(),
             panicked: Counter::default(),
+            first_ns: AtomicU64::new(NEVER),
+            is_kept: AtomicBool::new(false),
         })
     }
 
@@ -153,9 +179,17 @@ impl Timers {
             // The next one to arm need not rouse a thread that is about to look.
             state.asleep_until_ns = AWAKE;
         }
+        let keeper = state.keeper_to_rouse(deadline_ns).filter(|_| armed.is_ok());
+        // Relaxed: a hint, see `is_due`. Every writer has the lock.
+        if armed.is_ok() && deadline_ns < self.first_ns.load(Ordering::Relaxed) {
+            self.first_ns.store(deadline_ns, Ordering::Relaxed);
+        }
         drop(state);
         if rouse {
             self.rouse.unpark();
+        }
+        if let Some(keeper) = keeper {
+            keeper.parker.unpark();
         }
         armed.map_err(|fire| ArmError::new(fire, ArmErrorKind::Full))
     }
@@ -215,13 +249,77 @@ impl Timers {
         let mut due = Vec::new();
         let mut fired = 0;
         loop {
-            let expired = self.lock().wheel.expire(now_ns, &mut due, FIRE_BATCH);
+            let mut state = self.lock();
+            let expired = state.wheel.expire(now_ns, &mut due, FIRE_BATCH);
+            self.note_first(&state);
+            drop(state);
             fired += due.len();
             self.fire_all(&mut due);
             if expired == Expired::Done {
                 return fired;
             }
         }
+    }
+
+    /// Whether something is due at this moment of the clock; a hint for those who look now and then.
+    pub(crate) fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
+        // Relaxed: whoever misses a deadline is not the only one who looks.
+        let first_ns = self.first_ns.load(Ordering::Relaxed);
+        first_ns != NEVER && first_ns <= self.to_ns(now())
+    }
+
+    /// Fires what is due, a batch at most, on the calling thread; `due` lends its memory.
+    pub(crate) fn fire_some(&self, due: &mut Vec<Fire>) {
+        let now_ns = self.to_ns(self.now());
+        let mut state = self.lock();
+        state.fired_ns = now_ns;
+        // What is left is due still, and fired by the next who looks.
+        let _ = state.wheel.expire(now_ns, due, FIRE_BATCH);
+        self.note_first(&state);
+        drop(state);
+        self.fire_all(due);
+    }
+
+    /// For a worker that is about to sleep: if there are timers that nobody keeps, it keeps them.
+    /// Answers how long it may sleep then. An earlier deadline wakes it.
+    ///
+    /// With a virtual clock the service thread alone keeps timers.
+    pub(crate) fn keep(&self, worker: &Arc<Worker>) -> Option<Duration> {
+        // Relaxed: hints; whoever arms the first timer rouses the service thread.
+        let nothing_to_do = self.first_ns.load(Ordering::Relaxed) == NEVER
+            || self.is_kept.load(Ordering::Relaxed)
+            || matches!(self.clock, Clock::Virtual(_));
+        if nothing_to_do {
+            return None;
+        }
+        let mut state = self.lock();
+        if state.stopped || state.keeper.is_some() {
+            return None;
+        }
+        let until_ns = state.gathered(state.wheel.next_deadline()?);
+        state.keeper = Some((Arc::clone(worker), until_ns));
+        // Relaxed: as above.
+        self.is_kept.store(true, Ordering::Relaxed);
+        drop(state);
+        let now_ns = self.to_ns(self.now());
+        Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
+    }
+
+    /// The keeper is awake.
+    pub(crate) fn end_keep(&self) {
+        let mut state = self.lock();
+        state.keeper = None;
+        // Relaxed: see `keep`.
+        self.is_kept.store(false, Ordering::Relaxed);
+    }
+
+    /// Keeps [`Timers::first_ns`] right.
+    fn note_first(&self, state: &State) {
+        // Relaxed: see `is_due`.
+        self.first_ns.store(
+            state.wheel.next_deadline().unwrap_or(NEVER),
+            Ordering::Relaxed,
+        );
     }
 
     /// Turns a virtual clock forward and tells the service thread, if there is one.
@@ -249,6 +347,7 @@ impl Timers {
         state.stopped = true;
         self.stopped.set();
         let unfired = state.wheel.drain();
+        self.note_first(&state);
         drop(state);
         self.rouse.unpark();
         unfired
@@ -305,6 +404,7 @@ impl Timers {
         while !state.stopped {
             let now_ns = self.to_ns(self.now());
             let expired = state.wheel.expire(now_ns, due, FIRE_BATCH);
+            self.note_first(&state);
             if expired == Expired::More || !due.is_empty() {
                 return true;
             }
@@ -316,7 +416,10 @@ impl Timers {
     /// Sleeps until the first deadline or until roused, whichever comes first; may also return
     /// for no reason. Lets go of the lock meanwhile, so anything may have changed.
     fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, now_ns: u64) -> MutexGuard<'a, State> {
+        // A keeper fires in time; this is for one that was woken for something else meanwhile.
+        let grace_ns = state.keeper.as_ref().map_or(0, |_| GRACE_NS);
         let until_ns = state.wheel.next_deadline();
+        let until_ns = until_ns.map(|until_ns| until_ns.saturating_add(grace_ns));
         state.asleep_until_ns = until_ns.unwrap_or(u64::MAX);
         drop(state);
         self.rouse.park(match (until_ns, &self.clock) {
@@ -348,6 +451,24 @@ impl Timers {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             mem::forget(payload);
         }
+    }
+}
+
+impl State {
+    /// When a worker that sleeps is to fire what has this deadline.
+    fn gathered(&self, deadline_ns: u64) -> u64 {
+        deadline_ns.max(self.fired_ns.saturating_add(GATHER_NS))
+    }
+
+    /// The keeper, if it sleeps for longer than until this deadline. It is roused once.
+    fn keeper_to_rouse(&mut self, deadline_ns: u64) -> Option<Arc<Worker>> {
+        let deadline_ns = self.gathered(deadline_ns);
+        let (keeper, until_ns) = self.keeper.as_mut()?;
+        if deadline_ns >= *until_ns {
+            return None;
+        }
+        *until_ns = AWAKE;
+        Some(Arc::clone(keeper))
     }
 }
 

@@ -434,3 +434,59 @@ fn arm_and_cancel(timers: &Timers, wakes: &Arc<Wakes>, seed: u64) -> usize {
 fn the_real_clock_is_not_advanced() {
     Timers::new().advance(MS);
 }
+
+/// Goal: a worker that keeps the timers sleeps until the first deadline, and is woken for an earlier
+/// one only; one worker keeps them at a time. Method: a worker's record without a thread; its
+/// parker's token is what would wake it.
+#[test]
+fn a_keeper_is_woken_for_earlier_deadlines() {
+    let timers = Timers::new();
+    let (keeper, other) = (Arc::new(Worker::new(1)), Arc::new(Worker::new(2)));
+    assert_eq!(timers.keep(&keeper), None, "nothing is armed");
+    let wakes = Arc::new(Wakes::default());
+    let arm = |after| {
+        let fire = Fire::Wake(Arc::clone(&wakes).into());
+        timers.arm(timers.now() + after, fire).expect("armed")
+    };
+    arm(100 * 1000 * MS);
+    let limit = timers.keep(&keeper).expect("somebody is needed");
+    assert!(limit <= 100 * 1000 * MS && limit > 50 * 1000 * MS);
+    assert_eq!(timers.keep(&other), None, "somebody does it already");
+    arm(200 * 1000 * MS);
+    assert!(
+        !keeper.parker.has_token(),
+        "the first deadline is as before"
+    );
+    arm(50 * 1000 * MS);
+    assert!(keeper.parker.has_token(), "it is earlier");
+    assert!(!other.parker.has_token());
+    timers.end_keep();
+    assert!(timers.keep(&other).is_some(), "the next one");
+    timers.end_keep();
+    timers.stop();
+    assert_eq!(timers.keep(&keeper), None, "there is nothing any more");
+}
+
+/// Goal: a worker fires what is due, a batch at a time, and tells without the lock whether something
+/// is. Method: more than a batch that is due, and one that is not.
+#[test]
+fn a_worker_fires_a_batch_at_a_time() {
+    let timers = Timers::with_clock(Clock::Virtual(VirtualClock::new()));
+    let wakes = Arc::new(Wakes::default());
+    let is_due = || timers.is_due(|| timers.now());
+    for after in [MS; FIRE_BATCH + 1].into_iter().chain([5 * MS]) {
+        let fire = Fire::Wake(Arc::clone(&wakes).into());
+        timers.arm(timers.now() + after, fire).expect("armed");
+    }
+    assert!(!is_due());
+    timers.advance(MS);
+    let mut due = Vec::new();
+    for fired in [FIRE_BATCH, FIRE_BATCH + 1] {
+        assert!(is_due());
+        timers.fire_some(&mut due);
+        assert_eq!(wakes.count(), fired);
+    }
+    assert!(!is_due() && due.is_empty());
+    timers.advance(4 * MS);
+    assert!(is_due());
+}
