@@ -67,9 +67,9 @@ mod tests;
 pub(crate) mod wheel;
 
 /// How much later than the first deadline the service thread wakes up while a worker that sleeps no
-/// longer than until then fires it: a worker that was woken for something else fires when it has run
-/// dry, or now and then between items, and this is for one whose item takes long. None in timelines
-/// that are compared to the instant.
+/// longer than until then fires it: a worker that was woken for something else fires when it has
+/// run dry, or now and then between items, and this is for one whose item takes long. None in
+/// timelines that are compared to the instant.
 const GRACE_NS: u64 = if cfg!(any(test, wq_sim)) { 0 } else { 100_000 };
 
 /// A worker that has fired timers sleeps for at least so long before it fires more: of many dense
@@ -261,7 +261,7 @@ impl Timers {
         }
     }
 
-    /// Whether something is due at this moment of the clock; a hint for those who look now and then.
+    /// Whether something is due at this moment of the clock; a hint for who looks now and then.
     pub(crate) fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
         // Relaxed: whoever misses a deadline is not the only one who looks.
         let first_ns = self.first_ns.load(Ordering::Relaxed);

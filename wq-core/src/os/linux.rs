@@ -1,7 +1,7 @@
 //! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
 //! `probe` (is that thread blocked?), `cgroup` (the CPU quota), `trial` (what is allowed), `child`
-//! (before it is another program), `events` (descriptors), `fork` (is this a child?) and, here, clocks and the calling
-//! thread's own settings.
+//! (before it is another program), `events` (descriptors), `fork` (is this a child?) and, here,
+//! clocks and the calling thread's own settings.
 
 mod cgroup;
 mod child;

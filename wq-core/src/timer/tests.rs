@@ -435,8 +435,8 @@ fn the_real_clock_is_not_advanced() {
     Timers::new().advance(MS);
 }
 
-/// Goal: a worker that keeps the timers sleeps until the first deadline, and is woken for an earlier
-/// one only; one worker keeps them at a time. Method: a worker's record without a thread; its
+/// Goal: a worker that keeps the timers sleeps until the first deadline, and is woken for an
+/// earlier one only; one worker keeps them at a time. Method: a worker's record without a thread; its
 /// parker's token is what would wake it.
 #[test]
 fn a_keeper_is_woken_for_earlier_deadlines() {
@@ -467,8 +467,8 @@ fn a_keeper_is_woken_for_earlier_deadlines() {
     assert_eq!(timers.keep(&keeper), None, "there is nothing any more");
 }
 
-/// Goal: a worker fires what is due, a batch at a time, and tells without the lock whether something
-/// is. Method: more than a batch that is due, and one that is not.
+/// Goal: a worker fires what is due, a batch at a time, and tells without the lock whether
+/// something is. Method: more than a batch that is due, and one that is not.
 #[test]
 fn a_worker_fires_a_batch_at_a_time() {
     let timers = Timers::with_clock(Clock::Virtual(VirtualClock::new()));
