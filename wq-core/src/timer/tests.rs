@@ -436,8 +436,8 @@ fn the_real_clock_is_not_advanced() {
 }
 
 /// Goal: a worker that keeps the timers sleeps until the first deadline, and is woken for an
-/// earlier one only; one worker keeps them at a time. Method: a worker's record without a thread; its
-/// parker's token is what would wake it.
+/// earlier one only; one worker keeps them at a time. Method: a worker's record without a
+/// thread; its parker's token is what would wake it.
 #[test]
 fn a_keeper_is_woken_for_earlier_deadlines() {
     let timers = Timers::new();
