@@ -19,6 +19,16 @@
 //! }
 //! ```
 //!
+//! A program without the attribute gives the default System a context, or a System of its own:
+//!
+//! ```
+//! let tokio = wq::tokio::Driver::new()?;
+//! tokio.attach(wq::System::builder()).build()?.install_default()?;
+//! let slept = wq::spawn(async { tokio::time::sleep(std::time::Duration::from_millis(1)).await });
+//! assert!(slept.wait().is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What runs where
 //!
 //! A future that a task of wq polls runs on wq, whatever it is made of: tokio's sockets and timers
