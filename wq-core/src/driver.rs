@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::CpuSet;
 use crate::current::Current;
 use crate::home::Home;
 pub use crate::outside::{Poller, set_poller};
@@ -155,6 +156,17 @@ pub fn be_patient(system: &System, patience: Duration) {
         .inner
         .patience_ns
         .store(patience_ns, Ordering::Relaxed);
+}
+
+/// For tests: has the System believe that it may use these CPUs, from now on, whatever the machine
+/// says; as when CPUs go away or come back.
+///
+/// # Panics
+/// If the list is bad or empty.
+pub fn allow_cpus(system: &System, list: &str) {
+    let cpus: CpuSet = list.parse().expect("a list of CPUs");
+    assert!(!cpus.is_empty(), "some CPU is left");
+    system.inner.impose_limits(None, cpus);
 }
 
 /// For tests: has the machine refuse every new worker thread of the System, or no more.

@@ -9,7 +9,7 @@
 //!
 //! Not for the System's own choice of CPUs, which is fixed when it is made.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::topology::Topology;
@@ -26,7 +26,7 @@ pub(crate) struct Limits {
     /// As they were read last.
     now: Mutex<Reading>,
     /// Whether they are those of the machine, and not a test's.
-    follow: bool,
+    follow: AtomicBool,
     /// When they were read last, ns. The monitor alone writes.
     read_ns: AtomicU64,
 }
@@ -51,7 +51,7 @@ impl Limits {
                 allowed: topology.allowed().clone(),
                 fresh: false,
             }),
-            follow,
+            follow: AtomicBool::new(follow),
             read_ns: AtomicU64::new(os::monotonic_ns()),
         }
     }
@@ -88,7 +88,9 @@ impl SystemInner {
     pub(crate) fn follow_limits(&self, now_ns: u64) {
         // Relaxed: the monitor alone uses it.
         let last = self.limits.read_ns.load(Ordering::Relaxed);
-        if !self.limits.follow || now_ns.saturating_sub(last) < READ_EVERY_NS {
+        // Relaxed: a switch for tests.
+        let follow = self.limits.follow.load(Ordering::Relaxed);
+        if !follow || now_ns.saturating_sub(last) < READ_EVERY_NS {
             return;
         }
         // Relaxed: as above.
@@ -115,7 +117,28 @@ impl SystemInner {
         for worker in self.records() {
             worker.set_mask_anew();
         }
+        self.bind_spotters();
         self.remap_all();
+    }
+
+    /// A test's limits, in place of the machine's from now on.
+    pub(crate) fn impose_limits(&self, quota: Option<f64>, allowed: CpuSet) {
+        // Relaxed: a reading that is under way may still be applied, before or after this one.
+        self.limits.follow.store(false, Ordering::Relaxed);
+        self.apply_limits(quota, allowed);
+    }
+
+    /// The kernel lets a spotter whose CPU went away run elsewhere; it is to be where it looks.
+    fn bind_spotters(&self) {
+        let allowed = self.limits.now().allowed;
+        for record in self.cpus.iter().filter(|r| allowed.contains(r.cpu)) {
+            // Relaxed: one that is not up yet binds itself.
+            let tid = record.spotter_tid.load(Ordering::Relaxed);
+            if tid != 0 {
+                // A refusal means that the CPU is gone again.
+                let _ = os::set_affinity(tid, &record.mask);
+            }
+        }
     }
 
     /// What there is of these CPUs now; all that the program may use if there is nothing left.
@@ -149,6 +172,38 @@ mod tests {
         assert_eq!(lanes_for(8, Some(2.5), 2), 2);
         assert_eq!(lanes_for(1, Some(1e9), usize::MAX), 1);
         assert_eq!(lanes_for(0, Some(0.1), 0), 1);
+    }
+
+    /// A spotter that the kernel has let run elsewhere is bound again when its CPU is back.
+    #[test]
+    fn spotters_are_bound_again() {
+        let system = System::builder().build().expect("a System");
+        let inner = &system.inner;
+        let since = std::time::Instant::now();
+        let tid = loop {
+            system.run(async {});
+            // Relaxed: it is looked at again.
+            let tids = inner
+                .cpus
+                .iter()
+                .map(|r| r.spotter_tid.load(Ordering::Relaxed));
+            if let Some((at, tid)) = tids.enumerate().find(|(_, tid)| *tid != 0) {
+                break (at, tid);
+            }
+            if since.elapsed() > Duration::from_secs(5) {
+                eprintln!("SKIPPED: this machine has no spotters");
+                return;
+            }
+            std::thread::yield_now();
+        };
+        let (at, tid) = tid;
+        let all = inner.all_cpus();
+        // As the kernel does.
+        os::set_affinity(tid, &all).expect("it is allowed");
+        inner.impose_limits(None, all.clone());
+        inner.impose_limits(Some(1.0), all);
+        let bound = os::get_affinity(tid).expect("it lives");
+        assert_eq!(bound, inner.cpus[at].mask);
     }
 
     /// A change is applied twice, since a worker may have read the masks a moment before.
