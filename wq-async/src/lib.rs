@@ -171,3 +171,8 @@ pub use wq_macros::test;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// The program of the page for those who come from tokio.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-tokio.md")]
+mod from_tokio {}
