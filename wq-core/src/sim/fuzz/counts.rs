@@ -73,6 +73,14 @@ transitions! {
     DrainsEnded = "drains",
     Destroyed = "queues destroyed",
     OwnerDropped = "owners dropped",
+    Frozen = "freezes",
+    FrozenWaited = "freezes that waited for the active ones",
+    Thawed = "thaws",
+    HeldByFreeze = "items held by a freeze",
+    Changed = "attribute changes of a queue in use",
+    ThreadsRefused = "threads refused by the machine",
+    RescuerCalled = "calls of rescuers",
+    Rescued = "polls by a rescuer",
     Itself = "waits for oneself refused",
     ShutDown = "shutdowns with items in flight",
     DroppedByShutdown = "items dropped by a shutdown",
@@ -116,6 +124,7 @@ impl Counts {
             (Transition::Returned, stats.returns),
             (Transition::Relieved, stats.relieved),
             (Transition::AtBound, stats.at_worker_bound),
+            (Transition::ThreadsRefused, stats.thread_creation_failures),
         ] {
             self.add(what, by);
         }

@@ -59,6 +59,8 @@ pub(super) enum Note {
     DrainOver(QueueId),
     Close(QueueId),
     ShutDown,
+    Freeze(Option<QueueId>),
+    Thaw(Option<QueueId>),
 }
 
 /// What a flush that has begun must have waited for in the end.
@@ -71,6 +73,10 @@ pub(super) struct Covered {
     /// in its way.
     may_last: bool,
 }
+
+/// When the machine gives threads again, the maker tries again after a second, and sees to one pool
+/// after the other.
+const RETRY_NS: u64 = 3_000_000_000;
 
 /// After the last item that a flush covers has ended, the flush may last for so long, ns: code
 /// takes no time, but who looks around or spins takes a microsecond now and then.
@@ -118,6 +124,11 @@ impl Ledger {
     /// Something happened.
     pub(super) fn count(&self, what: Transition) {
         self.tally.raise(what);
+    }
+
+    /// The same, so often.
+    pub(super) fn count_by(&self, what: Transition, by: u64) {
+        self.tally.raise_by(what, by);
     }
 
     /// What happened so far.
@@ -257,6 +268,63 @@ impl Ledger {
             book.note(Note::DrainOver(queue));
             book.queues[queue].drain_ends(id);
         });
+    }
+
+    /// A queue, or all that can be, is frozen; how many freezes were undone so far.
+    pub(super) fn freeze(&self, queue: Option<QueueId>) -> u64 {
+        self.with(|book| {
+            book.freeze(queue);
+            book.thaws
+        })
+    }
+
+    /// A freeze is undone; what the engine must say.
+    pub(super) fn thaw(&self, queue: Option<QueueId>) -> Option<bool> {
+        self.with(|book| book.thaw(queue))
+    }
+
+    /// The wait for a freeze ends well, or (`Err`) because it was undone, since `thaws`.
+    pub(super) fn freeze_ends(
+        &self,
+        queue: Option<QueueId>,
+        thaws: u64,
+        ended: Result<(), String>,
+    ) {
+        self.count(Transition::FrozenWaited);
+        self.with(|book| match ended {
+            _ if book.thaws != thaws || book.shut_down => {}
+            Ok(()) => book.check_frozen(queue),
+            Err(why) => book.fault(format!("the wait for a freeze: {why}")),
+        });
+    }
+
+    /// Freezes that were not undone.
+    pub(super) fn is_anything_frozen(&self) -> bool {
+        let book = self.book();
+        book.system_freezes > 0 || book.queues.iter().any(|queue| queue.freezes > 0)
+    }
+
+    /// The machine refuses threads, or gives them again; until when some may be missing, ns.
+    pub(super) fn set_refuses(&self, refuses: bool) -> u64 {
+        self.with(|book| {
+            let in_distress = book.now_ns < book.distress_until_ns;
+            book.distress_until_ns = match (refuses, in_distress) {
+                (true, _) => u64::MAX,
+                (false, true) => book.now_ns + RETRY_NS,
+                (false, false) => book.distress_until_ns,
+            };
+            book.distress_until_ns
+        })
+    }
+
+    /// Whether the machine refuses threads.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.book().distress_until_ns == u64::MAX
+    }
+
+    /// The queue may use the first so many CPUs from now on.
+    pub(super) fn set_cpus(&self, queue: QueueId, cpus: usize) {
+        self.with(|book| book.set_cpus(queue, cpus));
     }
 
     /// Nothing may be queued any more. A destroy takes back what is armed as well; how much.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::random::Random;
-use crate::FakeSpec;
+use crate::{AffinityScope, FakeSpec};
 
 /// Queues of a plan.
 pub(super) const QUEUES: usize = 4;
@@ -81,7 +81,26 @@ pub(super) struct QueuePlan {
     pub(super) highpri: bool,
     /// Only the first so many CPUs.
     pub(super) first_cpus: Option<usize>,
+    pub(super) freezable: bool,
+    pub(super) rescuer: bool,
+    /// Which CPUs share a pool, if the queue is unbound, and whether workers stay on them.
+    pub(super) scope: AffinityScope,
+    pub(super) strict: bool,
+    /// Its items hold no other item back, if it is per CPU.
+    pub(super) cpu_intensive: bool,
 }
+
+/// The scopes, the usual ones more often.
+const SCOPES: [AffinityScope; 8] = [
+    AffinityScope::Default,
+    AffinityScope::Default,
+    AffinityScope::System,
+    AffinityScope::Numa,
+    AffinityScope::Cache,
+    AffinityScope::CacheShard,
+    AffinityScope::Smt,
+    AffinityScope::Cpu,
+];
 
 /// How an item is queued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,6 +217,19 @@ pub(super) enum Act {
     Destroy { queue: usize, wait: Waiting },
     /// Drops its owner, and makes another one in its place.
     Close { queue: usize },
+    /// Stops starts, of a queue or of all that can be frozen.
+    Freeze { queue: Option<usize>, wait: Waiting },
+    /// Lets them begin again.
+    Thaw { queue: Option<usize> },
+    /// Changes the CPUs, the pods and the priority of an unbound queue.
+    Attrs {
+        queue: usize,
+        first_cpus: usize,
+        scope: AffinityScope,
+        nice: i8,
+    },
+    /// The machine refuses threads from now on, or gives them again.
+    Refuse { threads: bool },
     /// Changes its limit.
     Limit { queue: usize, max_active: usize },
     /// Aborts a task whose handle was kept.
@@ -297,6 +329,11 @@ impl Dice {
             max_pending: random.one_in(5).then(|| 1 + random.below(8)),
             highpri: random.one_in(4),
             first_cpus: narrow.then(|| 1 + random.below(shape.cpus())),
+            freezable: random.one_in(3),
+            rescuer: random.one_in(5),
+            scope: random.pick(&SCOPES),
+            strict: random.one_in(4),
+            cpu_intensive: random.one_in(6),
         }
     }
 
@@ -392,9 +429,37 @@ impl Dice {
         (0..ops)
             .map(|_| Op {
                 cpu: self.random.below(shape.cpus()),
-                act: self.act(queues),
+                act: if self.random.one_in(25) {
+                    self.change(shape, queues)
+                } else {
+                    self.act(queues)
+                },
             })
             .collect()
+    }
+
+    /// One operation that changes what the queues are, or what the machine gives. What freezes or
+    /// refuses is undone by a later one, or at the end.
+    fn change(&mut self, shape: &Shape, queues: usize) -> Act {
+        let random = &mut self.random;
+        let queue = random.below(queues);
+        match random.below(16) {
+            0..=2 => Act::Freeze {
+                queue: (!random.one_in(3)).then_some(queue),
+                wait: self.waiting(),
+            },
+            3..=7 => Act::Thaw {
+                queue: (!random.one_in(3)).then_some(queue),
+            },
+            8..=12 => Act::Attrs {
+                queue,
+                first_cpus: 1 + random.below(shape.cpus()),
+                scope: random.pick(&SCOPES),
+                nice: random.pick(&[0, 0, 5, -10]),
+            },
+            13 => Act::Refuse { threads: true },
+            _ => Act::Refuse { threads: false },
+        }
     }
 
     /// One operation, on one of the first `queues` queues.

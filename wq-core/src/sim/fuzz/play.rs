@@ -10,7 +10,7 @@ use super::plan::{Act, DELAYED, End, How, Plan, QUEUES, WORKS, Waiting};
 use super::watch::Watch;
 use super::world::{Again, Place, World, lock};
 use crate::sim::{Sim, sleep};
-use crate::{JoinError, System, WaitError};
+use crate::{AffinityScope, JoinError, System, WaitError};
 
 /// Items may take so many virtual milliseconds to end after the last operation.
 const END_TRIES: u32 = 20_000;
@@ -25,7 +25,10 @@ const ASIDE: &str = "aside";
 pub(super) fn play(sim: &Sim, plan: &Plan, note_world: impl FnOnce(&Arc<World>)) -> Counts {
     let world = World::new(plan, &sim.here, &sim.system);
     note_world(&world);
-    let mut watch = Watch::new(&sim.system.inner);
+    // Said once, and known: nobody reads it here. Relaxed: a switch.
+    let said = &sim.system.inner.said_no_thread;
+    said.store(true, Ordering::Relaxed);
+    let mut watch = Watch::new(&sim.system.inner, &world.distress_until_ns);
     sim.here
         .check_at_rest(Box::new(move |rest| watch.look(rest)));
     let player = Player { sim, world: &world };
@@ -100,7 +103,17 @@ impl Player<'_> {
             Act::Flush { queue, wait } => self.flush(&world.place(*queue), *wait),
             Act::Drain { queue, wait } => self.drain(&world.place(*queue), *wait),
             Act::Destroy { queue, wait } => self.destroy(*queue, *wait),
+            Act::Freeze { queue, wait } => self.freeze(*queue, *wait),
+            Act::Thaw { queue } => self.thaw(*queue),
+            Act::Attrs {
+                queue,
+                first_cpus,
+                scope,
+                nice,
+            } => self.change(*queue, *first_cpus, *scope, *nice),
+            Act::Refuse { threads } => self.refuse(*threads),
             Act::Close { queue } => {
+                self.refuse(false);
                 let old = world.replace_queue(*queue, &self.sim.system);
                 ledger.close(old.id, false);
                 drop(old);
@@ -170,11 +183,14 @@ impl Player<'_> {
         limited: impl FnOnce(W, Duration),
         dropped: impl FnOnce(W),
     ) {
+        // What is frozen is thawed by this thread, and threads are given again by it.
+        let ledger = &self.world.ledger;
+        let may_wait = !ledger.is_anything_frozen() && !ledger.is_refusing();
         match how {
-            Waiting::Here => wait(waited),
+            Waiting::Here if may_wait => wait(waited),
             Waiting::Limited(limit) => limited(waited, limit),
             Waiting::Dropped => dropped(waited),
-            Waiting::Aside => {
+            Waiting::Here | Waiting::Aside => {
                 let world = Arc::clone(self.world);
                 // Relaxed: one thread of the machine runs at a time.
                 world.asides.fetch_add(1, Ordering::Relaxed);
@@ -250,6 +266,8 @@ impl Player<'_> {
 
     /// Ends a queue, and makes another one in its place.
     fn destroy(&self, at: usize, how: Waiting) {
+        // A rescuer could not be made.
+        self.refuse(false);
         let ledger = self.world.ledger.clone();
         let Place { owner, id } = self.world.replace_queue(at, &self.sim.system);
         let covered = ledger.flush_begins(id);
@@ -293,14 +311,105 @@ impl Player<'_> {
     fn limit(&self, at: usize, max_active: usize) {
         let place = self.world.place(at);
         let plan = &self.world.plan.queues[at];
-        // A queue that has room for so many to wait for is limited, too.
-        let may = plan.kind != super::plan::Kind::Ordered
-            && (plan.max_active.is_some() || plan.max_pending.is_some());
+        // One that has room for so many, or can be frozen, counts what is active, too.
+        let counts = plan.max_active.is_some() || plan.max_pending.is_some() || plan.freezable;
+        let may = plan.kind != super::plan::Kind::Ordered && counts;
         if may {
             self.world.ledger.set_limit(place.id, max_active);
         }
         let got = place.owner.set_max_active(max_active).is_ok();
         self.must("a new limit", got, may);
+    }
+
+    /// Freezes a queue, or all that can be frozen. The thread goes on: it is to thaw them.
+    fn freeze(&self, queue: Option<usize>, how: Waiting) {
+        let ledger = self.world.ledger.clone();
+        let place = queue.map(|at| (self.world.place(at), self.world.plan.queues[at].freezable));
+        let (freeze, id) = match &place {
+            None => (self.sim.system.freeze(), None),
+            Some((place, true)) => {
+                let freeze = place.owner.freeze();
+                (freeze.expect("it can be frozen"), Some(place.id))
+            }
+            Some((place, false)) => {
+                let refused = place.owner.freeze().is_err();
+                return self.must("a freeze of what cannot be frozen", refused, true);
+            }
+        };
+        let thaws = ledger.freeze(id);
+        let told = ledger.clone();
+        let how = if how == Waiting::Here {
+            Waiting::Aside
+        } else {
+            how
+        };
+        self.wait(
+            how,
+            freeze,
+            move |freeze| {
+                let ended = freeze.wait().map_err(|error| error.to_string());
+                told.freeze_ends(id, thaws, ended);
+            },
+            move |freeze, limit| match freeze.wait_timeout(limit) {
+                Err(error) if error.is_timeout() => {}
+                ended => {
+                    ledger.freeze_ends(id, thaws, ended.map_err(|error| error.to_string()));
+                }
+            },
+            drop,
+        );
+    }
+
+    /// Undoes one freeze.
+    fn thaw(&self, queue: Option<usize>) {
+        let place = queue.map(|at| self.world.place(at));
+        let expected = self.world.ledger.thaw(place.as_ref().map(|place| place.id));
+        let got = match &place {
+            Some(place) => place.owner.thaw(),
+            None => self.sim.system.thaw(),
+        };
+        self.must("a thaw", got, expected);
+    }
+
+    /// Undoes all freezes.
+    fn thaw_all(&self) {
+        while self.world.ledger.is_anything_frozen() {
+            (0..QUEUES).for_each(|queue| self.thaw(Some(queue)));
+            self.thaw(None);
+        }
+    }
+
+    /// Changes the attributes of a queue, all or nothing; those of a per-CPU one are fixed.
+    fn change(&self, at: usize, first_cpus: usize, scope: AffinityScope, nice: i8) {
+        let place = self.world.place(at);
+        let may = self.world.plan.queues[at].kind != super::plan::Kind::Percpu;
+        let Some(mut attrs) = place.owner.attrs() else {
+            return self.must("whether there are attributes", false, may);
+        };
+        let cpus = first_cpus.min(self.world.plan.shape.cpus());
+        attrs.cpus = crate::CpuSet::from_iter(0..cpus);
+        (attrs.affinity, attrs.nice) = (scope, nice);
+        self.world.ledger.set_cpus(place.id, cpus);
+        let changed = place.owner.apply(&attrs);
+        self.must("whether attributes are applied", changed.is_ok(), may);
+    }
+
+    /// The machine refuses threads, or gives them again.
+    fn refuse(&self, threads: bool) {
+        let until_ns = self.world.ledger.set_refuses(threads);
+        crate::driver::refuse_threads(&self.sim.system, threads);
+        let told = &self.world.distress_until_ns;
+        // Relaxed: one thread of the machine runs at a time.
+        told.store(until_ns, Ordering::Relaxed);
+    }
+
+    /// Waits until the maker must have made the threads that were refused: without one, a shutdown
+    /// has nobody who drops what is left, and leaves it.
+    fn let_distress_pass(&self) {
+        // Relaxed: one thread of the machine runs at a time.
+        let until_ns = self.world.distress_until_ns.load(Ordering::Relaxed);
+        let now_ns = self.sim.here.now_ns();
+        sleep(Duration::from_nanos(until_ns.saturating_sub(now_ns)));
     }
 
     /// Aborts a task.
@@ -413,9 +522,12 @@ impl Player<'_> {
 
     /// Lets all end, or does not, and holds the sums against each other.
     fn end(&self, end: End) {
+        self.refuse(false);
         if let End::Shutdown(grace) = end {
+            self.let_distress_pass();
             return self.shut_down(grace);
         }
+        self.thaw_all();
         let busy = || {
             // Relaxed: one thread of the machine runs at a time.
             let asides = self.world.asides.load(Ordering::Relaxed);
@@ -451,6 +563,9 @@ impl Player<'_> {
     /// The engine's figures of a queue are the model's.
     fn check_queue(&self, place: &Place) {
         let stats = place.owner.stats();
+        let tally = &self.world.ledger;
+        tally.count_by(Transition::RescuerCalled, stats.maydays);
+        tally.count_by(Transition::Rescued, stats.rescued);
         let got = [
             stats.accepted,
             stats.completed,

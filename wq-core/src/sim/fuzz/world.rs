@@ -2,7 +2,7 @@
 //! the driving thread or an item, tells the model first and compares the answer after.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub(super) struct World {
     /// Handles that were kept.
     pub(super) tasks: Mutex<Vec<(ItemId, JoinHandle<()>)>>,
     fuel: AtomicU32,
+    /// Until when threads may be missing, ns.
+    pub(super) distress_until_ns: Arc<AtomicU64>,
     /// Threads that wait for something.
     pub(super) asides: AtomicU32,
 }
@@ -97,6 +99,7 @@ impl World {
             again: Mutex::default(),
             tasks: Mutex::default(),
             fuel: AtomicU32::new(FUEL),
+            distress_until_ns: Arc::default(),
             asides: AtomicU32::new(0),
         });
         let places = plan
@@ -136,6 +139,7 @@ impl World {
             ordered,
             percpu: plan.kind == Kind::Percpu,
             cpus: plan.first_cpus.unwrap_or(usize::MAX),
+            freezable: plan.freezable,
         };
         Place {
             owner: Arc::new(built),
@@ -349,6 +353,15 @@ fn percpu(plan: &QueuePlan, system: &System) -> Workqueue {
     if plan.highpri {
         builder = builder.highpri();
     }
+    if plan.freezable {
+        builder = builder.freezable();
+    }
+    if plan.rescuer {
+        builder = builder.rescuer();
+    }
+    if plan.cpu_intensive {
+        builder = builder.cpu_intensive();
+    }
     builder.build().unwrap_or_else(refused)
 }
 
@@ -364,9 +377,19 @@ fn unbound(plan: &QueuePlan, system: &System) -> Workqueue {
     if plan.highpri {
         builder = builder.highpri();
     }
+    if plan.freezable {
+        builder = builder.freezable();
+    }
+    if plan.rescuer {
+        builder = builder.rescuer();
+    }
     if let Some(cpus) = plan.first_cpus {
         builder = builder.cpus(format!("0-{}", cpus - 1));
     }
+    if plan.strict {
+        builder = builder.strict();
+    }
+    builder = builder.affinity(plan.scope);
     builder.build().unwrap_or_else(refused)
 }
 
@@ -379,8 +402,17 @@ fn ordered(plan: &QueuePlan, system: &System) -> Workqueue {
     if plan.highpri {
         builder = builder.highpri();
     }
+    if plan.freezable {
+        builder = builder.freezable();
+    }
+    if plan.rescuer {
+        builder = builder.rescuer();
+    }
     if let Some(cpus) = plan.first_cpus {
         builder = builder.cpus(format!("0-{}", cpus - 1));
+    }
+    if plan.strict {
+        builder = builder.strict();
     }
     builder.build().unwrap_or_else(refused)
 }

@@ -38,6 +38,8 @@ pub(in crate::sim::fuzz) struct Rules {
     pub(in crate::sim::fuzz) percpu: bool,
     /// All run on the first so many CPUs.
     pub(in crate::sim::fuzz) cpus: usize,
+    /// It can be frozen.
+    pub(in crate::sim::fuzz) freezable: bool,
 }
 
 /// Where an item stands.
@@ -80,6 +82,8 @@ pub(in crate::sim::fuzz) struct Item {
     pub(in crate::sim::fuzz) gone: bool,
     /// When it was polled last.
     since_ns: u64,
+    /// When it went to a lane at the earliest.
+    ready_ns: u64,
     /// When it ended.
     ended_ns: u64,
     /// Who polls it, and in which pool.
@@ -126,6 +130,10 @@ pub(super) struct Queue {
     /// The item that began last, for the order.
     last: Option<ItemId>,
     last_end_ns: u64,
+    /// Freezes of this queue that were not undone.
+    pub(super) freezes: u32,
+    /// Until when it could use how many CPUs.
+    earlier_cpus: Vec<(u64, usize)>,
     /// Accepted, completed, panicked, cancelled.
     pub(super) totals: [u64; 4],
 }
@@ -155,6 +163,12 @@ pub(super) struct Book {
     pub(super) fault: Option<String>,
     pub(super) tally: Arc<Tally>,
     pub(super) shut_down: bool,
+    /// Freezes of the System that were not undone.
+    pub(super) system_freezes: u32,
+    /// Freezes that were undone so far.
+    pub(super) thaws: u64,
+    /// Until when threads may be missing, since the machine refuses or refused them.
+    pub(super) distress_until_ns: u64,
 }
 
 impl Book {
@@ -169,6 +183,9 @@ impl Book {
             fault: None,
             tally,
             shut_down: false,
+            system_freezes: 0,
+            thaws: 0,
+            distress_until_ns: 0,
         }
     }
 
@@ -205,6 +222,8 @@ impl Book {
             reaped: false,
             last: None,
             last_end_ns: u64::MAX,
+            freezes: 0,
+            earlier_cpus: Vec::new(),
             totals: [0; 4],
         });
         self.queues.len() - 1
@@ -218,6 +237,7 @@ impl Book {
         from: Option<QueueId>,
     ) -> Verdict {
         let empty = self.queues[queue].open.is_empty();
+        let limit = self.limit(queue);
         let q = &mut self.queues[queue];
         if q.closed {
             return Verdict::Closed;
@@ -226,9 +246,9 @@ impl Book {
         let (max_active, max_pending) = (q.rules.max_active, q.rules.max_pending);
         let slots = q.slots(home);
         let full = if max_active == usize::MAX {
-            slots.active >= max_pending
+            slots.active + slots.waiting.len() >= max_pending
         } else {
-            let at_once = slots.waiting.is_empty() && slots.active < max_active;
+            let at_once = slots.waiting.is_empty() && slots.active < limit;
             !at_once && slots.waiting.len() >= max_pending
         };
         match (draining, full) {
@@ -255,18 +275,22 @@ impl Book {
 
     /// The queue has accepted an item.
     pub(super) fn accept(&mut self, queue: QueueId, home: usize, is_request: bool) -> ItemId {
-        let id = self.items.len();
+        let (id, now_ns) = (self.items.len(), self.now_ns);
+        let limit = self.limit(queue);
         let q = &mut self.queues[queue];
         q.open.push(id);
         q.totals[0] += 1;
-        let limit = q.rules.max_active;
         let slots = q.slots(home);
         let active = slots.waiting.is_empty() && slots.active < limit;
         if active {
             slots.active += 1;
         } else {
             slots.waiting.push_back(id);
-            self.tally.raise(Transition::Limited);
+            self.tally.raise(if limit == 0 {
+                Transition::HeldByFreeze
+            } else {
+                Transition::Limited
+            });
         }
         self.tally.raise(Transition::Accepted);
         self.items.push(Item {
@@ -279,6 +303,7 @@ impl Book {
             blocked: false,
             gone: false,
             since_ns: 0,
+            ready_ns: now_ns,
             ended_ns: 0,
             tid: 0,
             pool: PoolSeen::default(),
@@ -345,7 +370,9 @@ impl Book {
         }
         if before == Stage::Waiting {
             self.check_start(id);
-            self.check_reserve(id);
+            if self.now_ns >= self.distress_until_ns {
+                self.check_reserve(id);
+            }
         }
         let pool = Current::with(|current| {
             current.map_or_else(PoolSeen::default, |current| PoolSeen {
@@ -401,7 +428,7 @@ impl Book {
                 id,
                 &format!("runs on CPU {cpu}, and another one accepted it"),
             );
-        } else if cpu >= rules.cpus {
+        } else if cpu >= self.queues[item.queue].cpus_since(item.ready_ns) {
             self.item_fault(
                 id,
                 &format!("runs on CPU {cpu}, which its queue may not use"),
@@ -463,7 +490,7 @@ impl Book {
         let item = &mut self.items[id];
         match how {
             Leave::Suspended => {
-                item.stage = Stage::Suspended;
+                (item.stage, item.ready_ns) = (Stage::Suspended, self.now_ns);
                 self.note(Note::Suspend(id));
                 self.tally.raise(Transition::Suspended);
             }
@@ -515,16 +542,81 @@ impl Book {
         self.activate(queue);
     }
 
+    /// How many items may be active now.
+    fn limit(&self, queue: QueueId) -> usize {
+        let q = &self.queues[queue];
+        let by_system = q.rules.freezable && self.system_freezes > 0;
+        if q.freezes > 0 || by_system {
+            0
+        } else {
+            q.rules.max_active
+        }
+    }
+
+    /// One freeze more, of a queue or of the System.
+    pub(super) fn freeze(&mut self, queue: Option<QueueId>) {
+        self.note(Note::Freeze(queue));
+        self.tally.raise(Transition::Frozen);
+        match queue {
+            Some(queue) => self.queues[queue].freezes += 1,
+            None => self.system_freezes += 1,
+        }
+    }
+
+    /// One less; what the engine must say.
+    pub(super) fn thaw(&mut self, queue: Option<QueueId>) -> Option<bool> {
+        self.note(Note::Thaw(queue));
+        let freezes = match queue {
+            Some(queue) => &mut self.queues[queue].freezes,
+            None => &mut self.system_freezes,
+        };
+        *freezes = freezes.checked_sub(1)?;
+        let last = *freezes == 0;
+        self.thaws += 1;
+        self.tally.raise(Transition::Thawed);
+        match queue {
+            Some(queue) => self.activate(queue),
+            None => (0..self.queues.len()).for_each(|queue| self.activate(queue)),
+        }
+        Some(last)
+    }
+
+    /// A freeze has waited: nothing of it is active.
+    pub(super) fn check_frozen(&mut self, queue: Option<QueueId>) {
+        for at in 0..self.queues.len() {
+            let q = &self.queues[at];
+            let covered = queue.map_or(q.rules.freezable, |queue| queue == at);
+            let active: usize = q.slots.iter().map(|slots| slots.active).sum();
+            // What was taken back frees its slot in the model at once, in the engine when a worker
+            // reaches it: then the model may have made another one active.
+            if covered && active > 0 && !q.stale && !q.reaped {
+                self.fault(format!(
+                    "queue {at} is frozen, and {active} items are active"
+                ));
+            }
+        }
+    }
+
+    /// The queue may use the first so many CPUs from now on.
+    pub(super) fn set_cpus(&mut self, queue: QueueId, cpus: usize) {
+        let now_ns = self.now_ns;
+        self.tally.raise(Transition::Changed);
+        let q = &mut self.queues[queue];
+        q.earlier_cpus.push((now_ns, q.rules.cpus));
+        q.rules.cpus = cpus;
+    }
+
     /// Gives free slots to those that wait, in order.
     fn activate(&mut self, queue: QueueId) {
-        let limit = self.queues[queue].rules.max_active;
+        let (limit, now_ns) = (self.limit(queue), self.now_ns);
         for slots in &mut self.queues[queue].slots {
             while slots.active < limit {
                 let Some(next) = slots.waiting.pop_front() else {
                     break;
                 };
                 slots.active += 1;
-                self.items[next].slot = Slot::Active;
+                let next = &mut self.items[next];
+                (next.slot, next.ready_ns) = (Slot::Active, now_ns);
             }
         }
     }
@@ -580,6 +672,9 @@ impl Book {
     pub(super) fn close(&mut self, queue: QueueId, destroys: bool) -> u64 {
         self.note(Note::Close(queue));
         self.queues[queue].closed = true;
+        self.queues[queue].freezes = 0;
+        self.thaws += 1;
+        self.activate(queue);
         if !destroys {
             self.tally.raise(Transition::OwnerDropped);
             return 0;
@@ -630,6 +725,12 @@ impl Book {
     pub(super) fn shut_down(&mut self) {
         self.note(Note::ShutDown);
         self.shut_down = true;
+        // A shutdown undoes all freezes.
+        self.system_freezes = 0;
+        for queue in 0..self.queues.len() {
+            self.queues[queue].freezes = 0;
+            self.activate(queue);
+        }
         let open: usize = self.queues.iter().map(|queue| queue.open.len()).sum();
         if open > 0 {
             self.tally.raise(Transition::ShutDown);
@@ -669,6 +770,14 @@ impl Book {
 }
 
 impl Queue {
+    /// The most CPUs that it could use at a moment since then.
+    fn cpus_since(&self, since_ns: u64) -> usize {
+        let earlier = self.earlier_cpus.iter().rev();
+        let until = earlier.take_while(|(until_ns, _)| *until_ns >= since_ns);
+        let most = until.map(|(_, cpus)| *cpus).max();
+        most.unwrap_or(0).max(self.rules.cpus)
+    }
+
     /// Whether a drain is not over.
     pub(super) fn is_draining(&self) -> bool {
         !self.drains.is_empty()
