@@ -142,6 +142,22 @@ fn disabling_counts() {
     assert!(work.flush().wait().is_ok());
 }
 
+/// F9, F12: an enable by somebody who had not disabled the item ends what a waiting cancel has
+/// disabled, and does no more harm.
+#[test]
+fn a_meddling_enable_harms_no_cancel() {
+    let system = system();
+    let queue = Workqueue::unbound("q").system(&system).build().unwrap();
+    let work = Work::new(|| ());
+    let cancel = work.cancel_and_wait();
+    assert_eq!(queue.queue(&work), Queued::Disabled);
+    assert_eq!(work.enable(), Some(true));
+    assert_eq!(cancel.wait(), Ok(false));
+    assert_eq!(work.enable(), None);
+    assert_eq!(queue.queue(&work), Queued::New);
+    assert!(work.flush().wait().is_ok());
+}
+
 /// Q2, G16: an item of a per-CPU queue runs on the CPU it was queued on, resumed or not.
 #[test]
 fn percpu_items_stay_on_their_cpu() {

@@ -228,6 +228,8 @@ mod tests {
         assert_eq!(clock.children_quota(KNOWN_AFTER), 4);
         clock.cost_ns = 10_000_000;
         assert_eq!(clock.children_quota(KNOWN_AFTER), 1);
+        clock.cost_ns = 200;
+        assert_eq!(clock.children_quota(KNOWN_AFTER - 1), UNKNOWN_QUOTA);
     }
 
     /// A crowd of items that only yield is shared although each is tiny and all are served often;

@@ -12,6 +12,7 @@ use crate::lane::Lane;
 use crate::os::ThreadState;
 use crate::policy;
 use crate::pool::Pool;
+use crate::proto::owner::WorkerId;
 use crate::sim::machine::Rest;
 use crate::system::SystemInner;
 
@@ -21,8 +22,8 @@ struct Still {
     /// Nobody runs it.
     unrun: bool,
     since_ns: u64,
-    /// Items that its owner had begun then.
-    starts: u64,
+    /// Its owner, and the items that it had begun then.
+    starts: (WorkerId, u64),
 }
 
 /// What stood still for how long.
@@ -89,7 +90,10 @@ impl Watch {
                 let still = self.still.entry(key).or_insert(now);
                 // One that waits behind one that runs is the next one; behind it another may wait.
                 let nobody_could_help = lane.waiting() <= 1 || !a_free_lane;
-                let moves = still.starts != now.starts && nobody_could_help;
+                // A lane that is handed on at each item is shared by nobody: its owners look at the
+                // clock when their items end, and have lost it by then.
+                let handed_on = still.starts.0 != now.starts.0;
+                let moves = still.starts != now.starts && nobody_could_help || handed_on;
                 if still.unrun != unrun || moves {
                     *still = now;
                 }
@@ -122,11 +126,11 @@ impl Watch {
         !view.is_vacant() && tid().is_some_and(|tid| rest.waits_for_cpu(tid))
     }
 
-    /// Items that the lane's owner has begun.
-    fn starts(&self, lane: &Lane) -> u64 {
+    /// The lane's owner, 0 for none, and the items that it has begun.
+    fn starts(&self, lane: &Lane) -> (WorkerId, u64) {
         let view = lane.view();
         let owner = (!view.is_vacant()).then(|| self.system.worker(view.worker()));
-        owner.map_or(0, |owner| owner.starts())
+        owner.map_or((0, 0), |owner| (owner.id, owner.starts()))
     }
 
     /// Whether the lane's owner is a thread that runs, or waits for its CPU.
