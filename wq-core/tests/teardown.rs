@@ -72,7 +72,7 @@ fn a_stuck_destroy_names_what_is_stuck_and_goes_on() {
 
     let mut destroy = owner.destroy();
     assert!(!late.is_pending(), "armed timers are taken back at once");
-    let stuck = loop {
+    let (stuck, text) = loop {
         let error = destroy.wait_timeout(A_WHILE).expect_err("it is stuck");
         assert!(error.is_timeout() && !error.is_deadlock());
         let stuck = error.stuck().expect("it was a timeout").clone();
@@ -80,7 +80,7 @@ fn a_stuck_destroy_names_what_is_stuck_and_goes_on() {
             let text = error.to_string();
             assert!(text.contains("3 items in flight"), "{text}");
             assert!(text.contains("the oldest: "), "{text}");
-            break stuck;
+            break (stuck, text);
         }
     };
     assert_eq!((stuck.name.as_str(), stuck.closed), ("teardown", true));
@@ -98,6 +98,11 @@ fn a_stuck_destroy_names_what_is_stuck_and_goes_on() {
         "{stuck}"
     );
     assert!(stuck.oldest() >= Some(Duration::from_millis(5)), "{stuck}");
+    let ages = stuck.running.iter().map(|it| (it.lasts, it.to_string()));
+    let ages = ages.chain(stuck.suspended.iter().map(|it| (it.oldest, it.to_string())));
+    let (age, oldest) = ages.max().expect("there are some");
+    assert_eq!(stuck.oldest(), Some(age));
+    assert!(text.ends_with(&oldest), "{text}, not {oldest}");
     assert_eq!(
         queue.queue(&closure),
         Queued::Closed,

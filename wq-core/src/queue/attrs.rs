@@ -43,6 +43,7 @@ const NICE: std::ops::RangeInclusive<i8> = -20..=19;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[doc(alias = "workqueue_attrs")]
 #[doc(alias = "alloc_workqueue_attrs")]
+#[doc(alias = "free_workqueue_attrs")]
 #[non_exhaustive]
 pub struct Attrs {
     /// Nice value of the workers, -20 to 19. Values below 0 need a right.

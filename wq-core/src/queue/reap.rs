@@ -67,7 +67,6 @@ impl SystemInner {
                     .into_iter()
                     .for_each(|entry| route::start(q, None, entry));
             }
-            q.grant_places();
             q.unpin();
         }
     }

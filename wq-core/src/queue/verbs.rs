@@ -33,6 +33,7 @@ impl Queue {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "queue_work")]
+    #[doc(alias = "WORK_CPU_UNBOUND")]
     #[doc(alias = "schedule_work")]
     pub fn queue(&self, work: &Work) -> Queued {
         work.inner()

@@ -408,6 +408,7 @@ impl System {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     #[doc(alias = "show_all_workqueues")]
+    #[doc(alias = "show_freezable_workqueues")]
     #[doc(alias = "wq_dump")]
     pub fn dump(&self) -> Dump {
         dump::of_system(&self.inner)

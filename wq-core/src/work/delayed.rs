@@ -84,6 +84,7 @@ pub(crate) struct DelayedInner {
 /// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "delayed_work")]
+#[doc(alias = "DECLARE_DELAYED_WORK")]
 pub struct DelayedWork(Arc<DelayedInner>);
 
 impl DelayedWork {
