@@ -1,8 +1,9 @@
 //! The current System's own queues, under the kernel's names.
 //!
-//! They are everybody's: each function gives a [`Queue`], which only submits. Flushing a queue that
-//! strangers use does not compile; wait for your own items, or build a queue of your own. What the
-//! kernel calls `schedule_work(work)` is `wq::system::percpu().queue(&work)` here.
+//! They are everybody's: each function gives a [`Queue`] (or [`BhQueue`]), which only submits.
+//! Flushing a queue that strangers use does not compile; wait for your own items, or build a queue
+//! of your own. What the kernel calls `schedule_work(work)` is `wq::system::percpu().queue(&work)`
+//! here.
 //!
 //! The current System is that of the worker that calls, else the one that was entered, else the
 //! process's default, which is made when it is first needed. The same queues are methods of
@@ -21,7 +22,7 @@
 //! let _ = wq::system::percpu().flush(); // whose items?
 //! ```
 
-use wq_core::{Queue, System};
+use wq_core::{BhQueue, Queue, System};
 
 /// The current System's per-CPU queue, for short items.
 ///
@@ -148,4 +149,33 @@ pub fn power_efficient() -> Queue {
 #[doc(alias = "system_freezable_power_efficient_wq")]
 pub fn freezable_power_efficient() -> Queue {
     System::current().freezable_power_efficient_queue()
+}
+
+/// The current System's BH queue: for short closures that never block.
+///
+/// # Examples
+/// ```
+/// assert_eq!(wq::system::bh().name(), "events_bh");
+/// ```
+///
+/// # Panics
+/// If the default System must be made and the machine refuses its threads, or there are too many
+/// pools of workers ([`System::bh_queue`](crate::System::bh_queue)).
+#[doc(alias = "system_bh_wq")]
+pub fn bh() -> BhQueue {
+    System::current().bh_queue()
+}
+
+/// The current System's BH queue of high priority.
+///
+/// # Examples
+/// ```
+/// assert_eq!(wq::system::bh_highpri().name(), "events_bh_highpri");
+/// ```
+///
+/// # Panics
+/// As for [`bh`].
+#[doc(alias = "system_bh_highpri_wq")]
+pub fn bh_highpri() -> BhQueue {
+    System::current().bh_highpri_queue()
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::current::Current;
+use crate::bh;
+use crate::current::{Current, Role};
 use crate::hook::{self, Point};
 use crate::os;
 use crate::proto::park::Parker;
@@ -92,6 +93,9 @@ impl Blocking {
                 return;
             };
             let depth = current.blocking_depth.get();
+            if depth == 0 && current.role.get() == Role::Bh {
+                bh::about_to_block(current);
+            }
             current.blocking_depth.set(depth + 1);
             if depth == 0 {
                 current.measure.note_declared();

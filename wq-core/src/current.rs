@@ -47,8 +47,8 @@ pub(crate) struct Current {
     pub(crate) measure: Measure,
     /// Its lane is declared free while it runs a known burner.
     pub(crate) lane_is_free: Cell<bool>,
-    /// It is a rescuer: no worker of the pool.
-    pub(crate) is_rescuer: Cell<bool>,
+    /// What it is to its pool.
+    pub(crate) role: Cell<Role>,
     /// Items that it has run, to do what is due every so often.
     items: Cell<u32>,
     /// When it looks at the clock.
@@ -63,6 +63,17 @@ pub(crate) struct Current {
     pub(crate) due: RefCell<Vec<Fire>>,
     /// What it delivered last was all for others, who are to hear of the next themselves.
     pub(crate) leaves_news: Cell<bool>,
+}
+
+/// What a thread that runs items is to its pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// One of its workers, or its resumer.
+    Worker,
+    /// The rescuer of a queue.
+    Rescuer,
+    /// The CPU's BH thread.
+    Bh,
 }
 
 /// Why it is known what a poll cost.
@@ -96,7 +107,7 @@ impl Current {
             expected: Cell::new(true),
             measure: Measure::new(),
             lane_is_free: Cell::new(false),
-            is_rescuer: Cell::new(false),
+            role: Cell::new(Role::Worker),
             items: Cell::new(0),
             samples: Samples::new(),
             siblings: Siblings::new(),

@@ -115,6 +115,8 @@ pub enum QueueKind {
     Unbound,
     /// As unbound ones, one at a time, in order.
     Ordered,
+    /// Closures that never block, in order on each CPU.
+    Bh,
 }
 
 /// An item that a worker is inside of.

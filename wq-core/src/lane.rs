@@ -306,6 +306,12 @@ impl Lane {
         self.waiting.load(Ordering::Relaxed) > 0 || !self.inbox.is_empty()
     }
 
+    /// For the one thread that serves a lane without an owner: so many entries wait.
+    pub(crate) fn show_waiting(&self, entries: usize) {
+        // Relaxed: a hint for others.
+        self.waiting.store(entries as u32, Ordering::Relaxed);
+    }
+
     /// How many entries waited in the queue at the last section.
     pub(crate) fn waiting(&self) -> usize {
         // Relaxed: a hint.

@@ -48,6 +48,8 @@ mod proto;
 mod sync;
 
 #[cfg(not(loom))]
+mod bh;
+#[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
 mod burners;
@@ -139,6 +141,8 @@ pub use self::dump::{Dump, QueueDump, QueueKind, RunningItem, SuspendedItems, Th
 pub use self::hogs::table::CpuHog;
 #[cfg(not(loom))]
 pub use self::queue::attrs::Attrs;
+#[cfg(not(loom))]
+pub use self::queue::bh::{BhBuilder, BhQueue, BhWorkqueue};
 #[cfg(not(loom))]
 pub use self::queue::builder::{BuildError, OrderedBuilder, PercpuBuilder, UnboundBuilder};
 #[cfg(not(loom))]

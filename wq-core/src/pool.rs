@@ -41,6 +41,8 @@ pub(crate) struct PoolAttrs {
     pub(crate) strict: bool,
     /// Bound to one CPU and managed there.
     pub(crate) percpu: bool,
+    /// For BH items, which one thread of the CPU runs: no worker is ever given its lane.
+    pub(crate) bh: bool,
 }
 
 /// Where the indices of a pool's lanes are.
@@ -295,7 +297,9 @@ impl Pool {
 
     /// What the names of its threads begin with, after the System's tag: the kernel's scheme.
     pub(crate) fn label(&self) -> String {
-        if self.attrs.percpu {
+        if self.attrs.bh {
+            format!("bh{}", self.lanes[0].cpu)
+        } else if self.attrs.percpu {
             format!("{}", self.lanes[0].cpu)
         } else {
             format!("u{}", self.id)

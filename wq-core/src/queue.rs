@@ -9,6 +9,7 @@
 //! they counted the last one (see `system/grave.rs`).
 
 pub(crate) mod attrs;
+pub(crate) mod bh;
 pub(crate) mod builder;
 pub(crate) mod flush;
 pub(crate) mod freeze;

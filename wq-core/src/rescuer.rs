@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::current::Current;
+use crate::current::{Current, Role};
 use crate::pool::Pool;
 use crate::stats::Counter;
 use crate::system::SystemInner;
@@ -112,7 +112,7 @@ impl SystemInner {
 /// ```
 #[doc(alias = "current_is_workqueue_rescuer")]
 pub fn current_is_rescuer() -> bool {
-    Current::with(|current| current.is_some_and(|current| current.is_rescuer.get()))
+    Current::with(|current| current.is_some_and(|current| current.role.get() == Role::Rescuer))
 }
 
 /// Whether the calling code runs for a queue that has a rescuer: one that goes on when threads are

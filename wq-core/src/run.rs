@@ -5,6 +5,7 @@
 //! becomes a spare. A worker that finds nothing to do sleeps with its lane in hand, so that the
 //! next push costs one wake-up and no search.
 
+pub(crate) mod bh;
 mod burn;
 mod idle;
 pub(crate) mod rescue;

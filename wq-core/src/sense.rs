@@ -163,6 +163,9 @@ impl SystemInner {
 
     /// Gives a vacant lane to a spare worker, or asks for one: false.
     pub(crate) fn staff(&self, pool: &Pool, lane: &Lane, seen: OwnerView) -> bool {
+        if pool.attrs.bh {
+            return self.wake_bh(pool);
+        }
         let Some(spare) = self.claim_spare(pool) else {
             self.request_worker(pool);
             self.poke_monitor();

@@ -68,6 +68,7 @@ pub(crate) struct Stats {
     pub(crate) nice_refused: Counter,
     pub(crate) lockups: Counter,
     pub(crate) repatriated: Counter,
+    pub(crate) bh_blocked: Counter,
 }
 
 impl Stats {
@@ -189,6 +190,8 @@ pub struct SystemStats {
     /// Workers that were asleep outside of their pool's CPUs and were brought there when they were
     /// woken: queues with narrow pools that are not strict.
     pub repatriated: u64,
+    /// Items of BH queues that were about to block, or were seen asleep.
+    pub bh_blocked: u64,
 }
 
 /// What a pool of workers looks like now: `System::pools`. A snapshot: the fields are read one

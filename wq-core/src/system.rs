@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::bh::Told;
 use crate::hogs::Hogs;
 use crate::home::Home;
 use crate::lane::Lane;
@@ -85,6 +86,10 @@ pub(crate) struct CpuRecord {
     pub(crate) spotter_found: Found,
     /// The spotter's thread; 0 before and after.
     pub(crate) spotter_tid: AtomicI32,
+    /// Its BH thread, once there is one.
+    pub(crate) bh: OnceLock<Arc<Worker>>,
+    /// The last item there that was counted for blocking, by the worker's count.
+    pub(crate) bh_blocked: AtomicU64,
     /// Pools with a lane on this CPU; filled from the front, never emptied.
     pub(crate) pools: Box<[PoolPlace]>,
 }
@@ -151,6 +156,8 @@ pub(crate) struct SystemInner {
     pub(crate) timers: Arc<Timers>,
     /// What it knows of items that burn CPU.
     pub(crate) hogs: Hogs,
+    /// BH items that blocked, of which was told.
+    pub(crate) bh_told: Told,
     /// For how long a pool may stand still.
     pub(crate) watchdog: Watchdog,
     /// Lines for standard error.

@@ -193,6 +193,8 @@ impl Seen {
             name: q.name.clone(),
             kind: if q.is_ordered() {
                 QueueKind::Ordered
+            } else if q.pool(0).attrs.bh {
+                QueueKind::Bh
             } else if q.is_percpu() {
                 QueueKind::Percpu
             } else {

@@ -15,6 +15,7 @@ impl fmt::Display for QueueKind {
             QueueKind::Percpu => "percpu",
             QueueKind::Unbound => "unbound",
             QueueKind::Ordered => "ordered",
+            QueueKind::Bh => "bh",
         })
     }
 }

@@ -169,7 +169,7 @@ impl std::error::Error for BuildError {
 
 /// What all builders have.
 #[derive(Clone, Debug)]
-struct Common {
+pub(super) struct Common {
     name: String,
     system: Option<System>,
     max_active: Option<usize>,
@@ -182,7 +182,7 @@ struct Common {
 
 impl Common {
     /// The defaults.
-    fn new(name: String) -> Common {
+    pub(super) fn new(name: String) -> Common {
         Common {
             name,
             system: None,
@@ -193,6 +193,19 @@ impl Common {
             cpu_intensive: false,
             rescuer: false,
         }
+    }
+
+    /// The System to build on.
+    pub(super) fn set_system(&mut self, system: &System) {
+        self.system = Some(system.clone());
+    }
+
+    /// The System to build on, if no field is bad.
+    pub(super) fn checked(&self) -> Result<Arc<SystemInner>, BuildError> {
+        let mut complaints = Complaints::new();
+        self.check(&mut complaints);
+        complaints.into_result()?;
+        self.system()
     }
 
     /// Complains of bad fields; the System to build on.
@@ -225,7 +238,7 @@ impl Common {
     }
 
     /// Makes the queue.
-    fn finish(
+    pub(super) fn finish(
         self,
         system: &Arc<SystemInner>,
         map: Arc<PoolMap>,
@@ -289,6 +302,11 @@ pub(crate) struct Own {
 pub(crate) enum Service {
     /// The normal unbound one.
     Unbound,
+    /// The BH ones.
+    Bh {
+        /// Those of high priority.
+        highpri: bool,
+    },
     /// The per-CPU ones.
     Percpu {
         /// Those of high priority.
@@ -302,6 +320,7 @@ pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, 
     let changing = system.change_attrs();
     let (map, attrs) = match own.service {
         Service::Percpu { highpri } => (system.percpu_map(highpri)?, None),
+        Service::Bh { highpri } => (system.bh_map(highpri)?, None),
         Service::Unbound => {
             let attrs = Attrs::new(system.all_cpus());
             (system.map_for(&changing, &attrs)?, Some(attrs))

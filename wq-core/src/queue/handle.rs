@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::dump::{self, QueueDump};
 use crate::entry::Entry;
 use crate::proto::counts::ColourSet;
+use crate::queue::bh::BhBuilder;
 use crate::queue::builder::{OrderedBuilder, PercpuBuilder, UnboundBuilder};
 use crate::queue::wait::{Destroy, Drain, Flush};
 use crate::route::{self, Refusal};
@@ -455,6 +456,20 @@ impl Workqueue {
     #[doc(alias = "WQ_PERCPU")]
     pub fn percpu(name: impl Into<String>) -> PercpuBuilder {
         PercpuBuilder::new(name.into())
+    }
+
+    /// Builds a queue for closures that are short and never block: first in, first out on each CPU,
+    /// on one thread that all such queues share there. See [`BhQueue`](crate::BhQueue).
+    ///
+    /// # Examples
+    /// ```
+    /// let queue = wq_core::Workqueue::bh("completions").build()?;
+    /// assert_eq!(queue.spawn_fn(|| 7).wait().unwrap(), 7);
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    #[doc(alias = "WQ_BH")]
+    pub fn bh(name: impl Into<String>) -> BhBuilder {
+        BhBuilder::new(name.into())
     }
 
     /// Builds a queue that runs one item at a time, in the order in which they were accepted.

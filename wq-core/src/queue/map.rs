@@ -180,6 +180,11 @@ impl SystemInner {
         Ok(self.intern_map(PoolMap::percpu(self.percpu_pools(highpri)?)))
     }
 
+    /// The map of BH queues.
+    pub(crate) fn bh_map(&self, highpri: bool) -> Result<Arc<PoolMap>, TooManyPools> {
+        Ok(self.intern_map(PoolMap::percpu(self.bh_pools(highpri)?)))
+    }
+
     /// The map after `spec`, on the CPUs that may be used now. Its pools are found or made; none is
     /// in use before a queue has the map.
     pub(crate) fn unbound_map(&self, spec: &MapSpec) -> Result<Arc<PoolMap>, TooManyPools> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::current::Current;
+use crate::current::{Current, Role};
 use crate::lane::{Advance, Holder, Lane, Search};
 use crate::os;
 use crate::pool::Pool;
@@ -68,7 +68,7 @@ fn visit(
     let _ = os::set_affinity(0, &pool.mask.load());
     let (system, pool) = (Arc::clone(system), Arc::clone(pool));
     Current::uncounted(system, pool, Arc::clone(worker)).enter(|current| {
-        current.is_rescuer.set(true);
+        current.role.set(Role::Rescuer);
         let mut found = false;
         for (slot, lane) in current.pool.lanes().iter().enumerate() {
             // Who has been given a lane, and is not up yet, needs no help.

@@ -90,6 +90,9 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory) -> Round {
 fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Round {
     // From here on a new request counts as new. Relaxed: the wake-up orders it.
     pool.managing.store(false, Ordering::Relaxed);
+    if pool.attrs.bh {
+        return serve_bh(system, pool);
+    }
     let stalled = |lane: &&Lane| {
         let view = lane.view();
         // A parked owner has been woken, or will be.
@@ -124,6 +127,28 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Ro
         // in another request, and in a loop for as long as it waits for a CPU.
         look_at_lanes(system, pool);
     }
+    Round::Done
+}
+
+/// Makes the BH thread of a CPU, if there is none.
+fn serve_bh(system: &Arc<SystemInner>, pool: &Arc<Pool>) -> Round {
+    let record = &system.cpus[system.ordinal(pool.lanes()[0].cpu)];
+    if record.bh.get().is_none() {
+        match make_thread(system, pool, "0", run::bh::bh_main) {
+            Ok(worker) => {
+                // This thread alone sets it.
+                let _ = record.bh.set(worker);
+            }
+            Err(why) => {
+                say_refused(system, &why);
+                // Relaxed: as in `serve`.
+                pool.managing.store(true, Ordering::Relaxed);
+                return Round::Refused;
+            }
+        }
+    }
+    // Whoever asked did not find it, and who came since may not have either.
+    system.wake_bh(pool);
     Round::Done
 }
 

@@ -5,6 +5,7 @@
 //! that did not move since its last look. A round that is itself late judges nobody (the whole
 //! process may have been stopped). With nothing to do it backs off and in the end sleeps.
 
+mod bh;
 mod distress;
 mod excess;
 mod marks;
@@ -145,6 +146,9 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
     let now_ns = os::monotonic_ns();
     memory.distress.round(system, &pools, now_ns);
     memory.watchdog.round(system, &pools, now_ns);
+    if bh::round(system) {
+        activity = activity.max(Activity::Busy);
+    }
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
         activity = activity.max(Activity::Dear);
     }

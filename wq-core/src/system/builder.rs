@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::bh::Told;
 use crate::current::Current;
 use crate::hogs::Hogs;
 use crate::hogs::knobs::HogSettings;
@@ -398,6 +399,8 @@ impl SystemBuilder {
             watched: AtomicBool::new(false),
             spotter_found: Found::new(),
             spotter_tid: AtomicI32::new(0),
+            bh: OnceLock::new(),
+            bh_blocked: AtomicU64::new(0),
             pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
         };
         SystemInner {
@@ -434,6 +437,7 @@ impl SystemBuilder {
             freezer: Freezer::default(),
             timers: Timers::new(),
             hogs: Hogs::new(self.hogs),
+            bh_told: Told::default(),
             watchdog: Watchdog::new(self.watchdog_thresh),
             reports: Mutex::new(Vec::new()),
             reporting: AtomicBool::new(false),

@@ -393,6 +393,7 @@ impl System {
             nice_refused: s.nice_refused.get(),
             lockups: s.lockups.get(),
             repatriated: s.repatriated.get(),
+            bh_blocked: s.bh_blocked.get(),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::queue::QueueRef;
+use crate::queue::bh::BhQueue;
 use crate::queue::builder::{BuildError, Own, Service, make_own};
 use crate::queue::handle::Queue;
 
@@ -22,7 +23,7 @@ pub(crate) struct OwnQueues {
     /// Per CPU, high priority.
     pub(crate) highpri: QueueRef,
     /// The others, in the order of [`Lazy`].
-    lazy: [OnceLock<QueueRef>; 5],
+    lazy: [OnceLock<QueueRef>; 7],
 }
 
 /// Those that are made when somebody asks for them.
@@ -38,6 +39,10 @@ pub(crate) enum Lazy {
     PowerEfficient,
     /// Both.
     FreezablePowerEfficient,
+    /// BH.
+    Bh,
+    /// BH, high priority.
+    BhHighpri,
 }
 
 impl Lazy {
@@ -50,6 +55,8 @@ impl Lazy {
             percpu
         };
         let (name, service, freezable) = match self {
+            Lazy::Bh => ("events_bh", Service::Bh { highpri: false }, false),
+            Lazy::BhHighpri => ("events_bh_highpri", Service::Bh { highpri: true }, false),
             Lazy::Long => ("events_long", percpu, false),
             Lazy::DefaultLong => ("events_dfl_long", Service::Unbound, false),
             Lazy::Freezable => ("events_freezable", percpu, true),
@@ -103,7 +110,7 @@ impl System {
         }
         let made = place.get_or_init(|| {
             let made = make_own(&self.inner, which.spec(&self.inner));
-            made.expect("the pools that serve it were made with the System")
+            made.expect("the pools that serve it, but BH, were made with the System, and few else")
         });
         self.own_queue(*made)
     }
@@ -217,5 +224,37 @@ impl System {
     #[doc(alias = "system_freezable_power_efficient_wq")]
     pub fn freezable_power_efficient_queue(&self) -> Queue {
         self.lazy_queue(Lazy::FreezablePowerEfficient)
+    }
+
+    /// The System's BH queue: for short closures that never block. See [`BhQueue`].
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.bh_queue().name(), "events_bh");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are 63 other pools of workers on a CPU already.
+    #[doc(alias = "system_bh_wq")]
+    pub fn bh_queue(&self) -> BhQueue {
+        BhQueue::of(self.lazy_queue(Lazy::Bh))
+    }
+
+    /// The System's BH queue of high priority: its items go before those of the other one.
+    ///
+    /// # Examples
+    /// ```
+    /// let system = wq_core::System::builder().build()?;
+    /// assert_eq!(system.bh_highpri_queue().name(), "events_bh_highpri");
+    /// # Ok::<(), wq_core::BuildError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As for [`System::bh_queue`].
+    #[doc(alias = "system_bh_highpri_wq")]
+    pub fn bh_highpri_queue(&self) -> BhQueue {
+        BhQueue::of(self.lazy_queue(Lazy::BhHighpri))
     }
 }

@@ -17,8 +17,12 @@ pub(crate) const MAX_POOLS_PER_CPU: usize = 64;
 const FAMILY_PERCPU: u32 = 0;
 /// Family of the high priority per-CPU pools.
 const FAMILY_HIGHPRI: u32 = 1;
+/// Family of the BH pools.
+const FAMILY_BH: u32 = 2;
+/// Family of the BH pools of high priority.
+const FAMILY_BH_HIGHPRI: u32 = 3;
 /// Family of the first unbound pool.
-const FAMILY_UNBOUND: u32 = 2;
+const FAMILY_UNBOUND: u32 = 4;
 
 /// There are too many pools.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,11 +36,24 @@ impl SystemInner {
 
     /// The per-CPU pools, one for each CPU in use.
     pub(crate) fn percpu_pools(&self, highpri: bool) -> Result<Box<[Arc<Pool>]>, TooManyPools> {
+        self.pools_of(highpri, false)
+    }
+
+    /// The BH pools of one of the two priorities, one for each CPU in use. Those of the other one
+    /// are there as well: a thread serves both.
+    pub(crate) fn bh_pools(&self, highpri: bool) -> Result<Box<[Arc<Pool>]>, TooManyPools> {
+        self.pools_of(!highpri, true)?;
+        self.pools_of(highpri, true)
+    }
+
+    /// A pool for each CPU in use.
+    fn pools_of(&self, highpri: bool, bh: bool) -> Result<Box<[Arc<Pool>]>, TooManyPools> {
         let nice = if highpri { HIGHPRI_NICE } else { 0 };
-        let family = if highpri {
-            FAMILY_HIGHPRI
-        } else {
-            FAMILY_PERCPU
+        let family = match (bh, highpri) {
+            (false, false) => FAMILY_PERCPU,
+            (false, true) => FAMILY_HIGHPRI,
+            (true, false) => FAMILY_BH,
+            (true, true) => FAMILY_BH_HIGHPRI,
         };
         let mut pools = self.lock_pools();
         self.cpus
@@ -49,6 +66,7 @@ impl SystemInner {
                     pod: record.mask.clone(),
                     strict: false,
                     percpu: true,
+                    bh,
                 };
                 let family = Family {
                     id: family,
@@ -73,6 +91,7 @@ impl SystemInner {
             pod: pod.clone(),
             strict: spec.strict,
             percpu: false,
+            bh: false,
         };
         let mut pools = self.lock_pools();
         let mut found = Vec::with_capacity(pods.len());

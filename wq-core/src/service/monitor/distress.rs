@@ -30,7 +30,8 @@ impl Distress {
         }
         for pool in pools {
             // Relaxed: a count for policy.
-            let starves = pool.nr_idle.load(Ordering::Relaxed) == 0
+            let starves = !pool.attrs.bh
+                && pool.nr_idle.load(Ordering::Relaxed) == 0
                 && pool.lanes().iter().any(|lane| stands_still(system, lane));
             if !starves {
                 self.0.remove(&pool.id);

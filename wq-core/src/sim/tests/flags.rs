@@ -227,3 +227,44 @@ fn a_pool_that_stands_still_for_30_s_is_told() {
         queue.flush().wait().expect("all end");
     });
 }
+
+/// G11: an item of high priority waits for the one that runs, and goes before those that wait, in
+/// whichever BH queue they are; one that an item queues goes to the end.
+#[test]
+fn bh_items_run_in_order_one_at_a_time() {
+    on_one_cpu(|sim| {
+        let build = |name| Workqueue::bh(name).system(&sim.system);
+        let normal = build("normal").build().expect("a good queue");
+        let other = build("other").build().expect("a good queue");
+        let high = build("high").highpri().build().expect("a good queue");
+        let busy = |name| {
+            let trace = sim.trace.clone();
+            move || {
+                trace.mark(name, 'r');
+                burn(ms(5));
+                trace.mark(name, 'e');
+            }
+        };
+        let (again, last) = ((*normal).clone(), busy("n3"));
+        let first = busy("n0");
+        drop(normal.spawn_fn(move || {
+            first();
+            drop(again.spawn_fn(last));
+        }));
+        drop(other.spawn_fn(busy("n1")));
+        drop(normal.spawn_fn(busy("n2")));
+        sleep(ms(1));
+        drop(high.spawn_fn(busy("h0")));
+        drop(high.spawn_fn(busy("h1")));
+        normal.drain().wait().expect("all end");
+        let rows = [
+            "h0 r5 e10",
+            "h1 r10 e15",
+            "n0 r0 e5",
+            "n1 r15 e20",
+            "n2 r20 e25",
+            "n3 r25 e30",
+        ];
+        assert_eq!(sim.trace.rows(), rows);
+    });
+}
