@@ -50,18 +50,19 @@ impl Shape {
     }
 }
 
-/// The machines; the first ones are taken more often, since a seed there takes less time.
+/// The machines; the first ones are taken more often, since a seed there takes less time. One node
+/// each: where there are several, `max_active` is divided among them, which the model does not know.
 const MACHINES: [[usize; 4]; 10] = [
     [1, 1, 1, 1],
     [1, 1, 2, 1],
     [1, 1, 3, 1],
     [1, 2, 2, 1],
-    [2, 1, 2, 2],
+    [1, 2, 2, 2],
     [1, 1, 1, 2],
-    [2, 2, 1, 3],
-    [2, 2, 4, 2],
-    [2, 4, 4, 2],
-    [4, 4, 4, 2],
+    [1, 4, 1, 3],
+    [1, 4, 4, 2],
+    [1, 8, 4, 2],
+    [1, 16, 4, 2],
 ];
 
 /// What kind of queue.
