@@ -51,7 +51,7 @@ impl Shape {
 }
 
 /// The machines; the first ones are taken more often, since a seed there takes less time. One node
-/// each: where there are several, `max_active` is divided among them, which the model does not know.
+/// each: among several `max_active` is divided, which the model does not know.
 const MACHINES: [[usize; 4]; 10] = [
     [1, 1, 1, 1],
     [1, 1, 2, 1],
