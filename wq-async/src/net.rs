@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+mod back_off;
 mod split;
 mod stream;
 mod tcp;

@@ -3,7 +3,8 @@
 //! There is one for the process, made when the first descriptor is registered. An idle worker waits
 //! in it in place of sleeping (`wq_core::driver::Poller`), and runs what it hears of itself; a busy
 //! one looks now and then between items. One thread stands in when no worker does either, because
-//! all of them are inside long items ([`stand_in`]).
+//! they are inside long items, or asleep since before the one that waited began its item
+//! ([`stand_in`]).
 //!
 //! Registered once, edge-triggered: a task that finds data without having waited costs no system
 //! call but its own. What is not for this module: what to do with a descriptor (`net`, `io`).
@@ -17,8 +18,7 @@ mod stand_in;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use wq_core::driver::{self, Poller, Vigil, set_poller};
 
-use self::readiness::{Bits, READ_CLOSED, READABLE, WRITABLE, WRITE_CLOSED};
+use self::readiness::{Bits, READ_CLOSED, READABLE, URGENT, WRITABLE, WRITE_CLOSED};
 use self::slot::{Slot, Slots};
 
 /// Events taken at a time; what is left is taken next.
@@ -52,8 +52,14 @@ pub(crate) struct Reactor {
     registered: AtomicUsize,
     /// When a busy worker looked last, ns.
     glanced_ns: AtomicU64,
-    /// The process that made it: a child of that one shares the descriptors, and has no workers.
-    process: u32,
+    /// Of the process that made it. A child of that one shares the descriptors: what it took from
+    /// them would be missing in its parent.
+    generation: u32,
+    /// The machine refuses to wait, for good: the descriptor was closed by somebody, or a filter of
+    /// system calls forbids it.
+    broken: AtomicBool,
+    /// The stand-in is to wait at once: a worker has left the next event to others.
+    wanted: AtomicBool,
 }
 
 thread_local! {
@@ -86,7 +92,7 @@ impl Reactor {
     pub(crate) fn get() -> io::Result<&'static Reactor> {
         static REACTOR: OnceLock<Reactor> = OnceLock::new();
         static MAKING: Mutex<()> = Mutex::new(());
-        if let Some(reactor) = REACTOR.get() {
+        if let Some(reactor) = REACTOR.get().filter(|r| r.is_complete() || !r.is_here()) {
             return reactor.here();
         }
         let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,12 +105,15 @@ impl Reactor {
         let Some(reactor) = REACTOR.get() else {
             unreachable!("it was made under the lock");
         };
-        if reactor.stand_in.get().is_none() {
-            let stand_in = stand_in::start(reactor)?;
-            // Under the lock, so it is the first.
-            let _ = reactor.stand_in.set(stand_in);
+        if reactor.is_here() && !reactor.is_complete() {
+            stand_in::start(reactor)?;
         }
         reactor.here()
+    }
+
+    /// Whether its thread was made.
+    fn is_complete(&self) -> bool {
+        self.stand_in.get().is_some()
     }
 
     /// A reactor that nobody knows yet.
@@ -122,20 +131,28 @@ impl Reactor {
             stand_in: OnceLock::new(),
             registered: AtomicUsize::new(0),
             glanced_ns: AtomicU64::new(0),
-            process: std::process::id(),
+            generation: driver::fork_generation(),
+            broken: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
         })
     }
 
     /// This, unless it is the parent's.
     fn here(&self) -> io::Result<&Reactor> {
-        if self.process == std::process::id() {
+        if self.is_here() {
             Ok(self)
         } else {
             Err(io::Error::other(
-                "the process was forked after it had used sockets; a child has no workers: \
-                 exec first, or make sockets in the child only",
+                "the process was forked after it had used sockets, which its child cannot: \
+                 exec first, or make the first socket after the fork",
             ))
         }
+    }
+
+    /// Whether this is the process that made it.
+    #[inline]
+    fn is_here(&self) -> bool {
+        driver::fork_generation() == self.generation
     }
 
     /// Registers a descriptor, of which this much is known already.
@@ -144,6 +161,7 @@ impl Reactor {
         let generation = slot.renew(known);
         let flags = EpollFlags::EPOLLIN
             | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLPRI
             | EpollFlags::EPOLLRDHUP
             | EpollFlags::EPOLLET;
         let name = u64::from(generation) << 32 | u64::from(index);
@@ -165,7 +183,10 @@ impl Reactor {
     fn take_events(&self, limit: Option<Duration>) -> bool {
         FOUND.with_borrow_mut(|found| {
             found.room.resize(EVENTS, EpollEvent::empty());
-            found.len = driver::epoll_wait(self.epoll.0.as_fd(), &mut found.room, limit);
+            let answer = driver::epoll_wait(self.epoll.0.as_fd(), &mut found.room, limit);
+            // Relaxed: who misses it is refused as well.
+            self.broken.fetch_or(answer.is_err(), Ordering::Relaxed);
+            found.len = answer.unwrap_or(0);
             let is_interrupt = |event: &EpollEvent| event.data() == INTERRUPT;
             !found.room[..found.len].iter().all(is_interrupt)
         })
@@ -190,7 +211,8 @@ impl Reactor {
 
 impl Poller for Reactor {
     fn claim(&self) -> bool {
-        self.vigil.claim()
+        // Relaxed: see `take_events`.
+        self.is_here() && !self.broken.load(Ordering::Relaxed) && self.vigil.claim()
     }
 
     fn abandon(&self) {
@@ -204,29 +226,40 @@ impl Poller for Reactor {
     }
 
     fn interrupt(&self) {
-        // It fails only at 2^64 - 1 writes.
-        let _ = self.interrupt.write(1);
+        if self.is_here() {
+            // It fails only at 2^64 - 1 writes.
+            let _ = self.interrupt.write(1);
+        }
     }
 
-    fn deliver(&self) {
+    fn deliver(&self) -> bool {
         let mut found = FOUND.replace(Found::new());
+        let mut woken = false;
         for event in &found.room[..found.len] {
             let (generation, index) = ((event.data() >> 32) as u32, event.data() as u32);
-            if let Some(slot) = self.slots.get(index) {
-                let bits = bits_of(event.events());
-                // A waker that panics is its maker's business, and not that of the next one.
-                let _ = catch_unwind(AssertUnwindSafe(|| slot.deliver(generation, bits)));
+            let slot = (event.data() != INTERRUPT).then(|| self.slots.get(index));
+            if let Some(slot) = slot.flatten() {
+                woken |= slot.deliver(generation, bits_of(event.events()));
             }
         }
         // Kept for its room.
         found.len = 0;
         FOUND.set(found);
+        woken
+    }
+
+    fn pass_on(&self) {
+        // Relaxed: the wake-up orders it.
+        self.wanted.store(true, Ordering::Relaxed);
+        if let Some(stand_in) = self.stand_in.get() {
+            stand_in.unpark();
+        }
     }
 
     fn peek(&self) -> bool {
         // Relaxed: a hint.
         let found = self.registered.load(Ordering::Relaxed) > 0
-            && self.vigil.claim()
+            && self.claim()
             && self.wait(Some(Duration::ZERO));
         if found {
             self.deliver();
@@ -247,8 +280,11 @@ impl Poller for Reactor {
 /// What an event says.
 fn bits_of(flags: EpollFlags) -> Bits {
     let mut bits = 0;
-    if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI) {
+    if flags.contains(EpollFlags::EPOLLIN) {
         bits |= READABLE;
+    }
+    if flags.contains(EpollFlags::EPOLLPRI) {
+        bits |= READABLE | URGENT;
     }
     if flags.contains(EpollFlags::EPOLLOUT) {
         bits |= WRITABLE;
@@ -283,6 +319,10 @@ impl Registration {
 
     /// Ends the registration of `fd`, which must be the one that was registered.
     pub(crate) fn end(&self, fd: impl AsFd) {
+        if !self.reactor.is_here() {
+            // It would be the parent's.
+            return;
+        }
         // It fails if the descriptor is not there any more, which is as good.
         let _ = self.reactor.epoll.delete(fd);
         self.slot.renew(0);

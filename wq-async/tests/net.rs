@@ -443,3 +443,114 @@ fn an_abandoned_read_loses_nothing() {
         assert_eq!(ours.read(&mut room).await.unwrap(), 4);
     });
 }
+
+/// Goal: what lies behind a piece that came with a descriptor is read, though a read ends between
+/// them. Method: both pieces are there before the first read.
+#[test]
+fn a_descriptor_between_hides_nothing() {
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    run(async {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&theirs);
+        let (piece, fds) = ([std::io::IoSlice::new(b"abc")], [fd]);
+        let rights = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(fd, &piece, &rights, MsgFlags::empty(), None).unwrap();
+        (&theirs).write_all(b"def").await.unwrap();
+        let mut text = [0; 6];
+        ours.read_exact(&mut text).await.unwrap();
+        assert_eq!(&text, b"abcdef");
+    });
+}
+
+/// Goal: what lies behind urgent data is read, though a read ends before it. Method: as above.
+#[test]
+fn urgent_data_hides_nothing() {
+    run(async {
+        let (mut ours, theirs) = pair().await.unwrap();
+        (&theirs).write_all(b"abc").await.unwrap();
+        let socket = socket2::SockRef::from(&theirs);
+        socket.send_out_of_band(b"X").unwrap();
+        (&theirs).write_all(b"def").await.unwrap();
+        let mut room = [0; 100];
+        let mut all = Vec::new();
+        while all.len() < 6 {
+            let n = ours.read(&mut room).await.unwrap();
+            all.extend_from_slice(&room[..n]);
+        }
+        assert_eq!(all, b"abcdef");
+    });
+}
+
+/// Goal: a datagram waits for a receiver that is full, and does not burn a CPU meanwhile. Method:
+/// sends until the receiver is full, once more in a task, and sees that the task has used almost
+/// no CPU time when the receiver begins to read.
+#[test]
+fn a_full_receiver_is_waited_for() {
+    let dir = std::env::temp_dir().join(format!("wq-full-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("receiver");
+    run({
+        let path = path.clone();
+        async move {
+            let receiver = UnixDatagram::bind(&path).unwrap();
+            let sender = UnixDatagram::unbound().unwrap();
+            let mut sent = 0_u32;
+            while let Ok(done) =
+                timeout(Duration::from_millis(20), sender.send_to(b"more", &path)).await
+            {
+                done.unwrap();
+                sent += 1;
+                assert!(sent < 100_000, "the receiver has a bound");
+            }
+            let waiting = wq::spawn(async move { sender.send_to(b"last", &path).await });
+            let mut room = [0; 8];
+            for _ in 0..sent {
+                assert_eq!(receiver.recv(&mut room).await.unwrap(), 4);
+            }
+            receiver.recv(&mut room).await.unwrap();
+            assert_eq!(&room[..4], b"last");
+            assert_eq!(waiting.await.unwrap().unwrap(), 4);
+        }
+    });
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// Goal: closing does not wait for room that nobody needs. Method: a pipe that is full, whose
+/// reader does not read.
+#[test]
+fn nothing_to_flush_is_nothing_to_wait_for() {
+    run(async {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let file = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
+        let mut pipe = wq::io::Async::new(file).unwrap();
+        let fill = async { while pipe.write(&[0; 4096]).await.is_ok() {} };
+        assert!(
+            timeout(Duration::from_millis(20), fill).await.is_err(),
+            "it is full"
+        );
+        pipe.close().await.unwrap();
+    });
+}
+
+/// Goal: what a forked child drops stays registered in the parent, and the child is told that it
+/// has no sockets. Method: the child drops a copy of a stream that the parent waits for.
+#[test]
+fn a_forked_child_takes_nothing_away() {
+    run(async {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut place = Some(std::mem::ManuallyDrop::new(ours));
+        let answer = wq_core::driver::in_forked_child(LIMIT, || {
+            let refused = UnixStream::pair().is_err();
+            drop(place.take().map(std::mem::ManuallyDrop::into_inner));
+            u8::from(refused)
+        });
+        assert_eq!(answer.unwrap(), Some(1));
+        ours = std::mem::ManuallyDrop::into_inner(place.take().expect("the child's is another"));
+        let reader = wq::spawn(async move {
+            let mut text = [0; 5];
+            ours.read_exact(&mut text).await.map(|()| text)
+        });
+        (&theirs).write_all(b"hello").await.unwrap();
+        assert_eq!(&reader.await.unwrap().unwrap(), b"hello");
+    });
+}

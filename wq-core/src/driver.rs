@@ -214,13 +214,23 @@ pub fn handovers_marked(system: &System) -> u64 {
 
 /// Waits for events of an epoll until the limit is over, to the nanosecond where the kernel can;
 /// how many there are. 0 also after a signal.
+///
+/// # Errors
+/// What the machine says if it does not wait at all.
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 pub fn epoll_wait(
     epoll: std::os::fd::BorrowedFd<'_>,
     events: &mut [nix::sys::epoll::EpollEvent],
     limit: Option<Duration>,
-) -> usize {
+) -> std::io::Result<usize> {
     crate::os::epoll_wait(epoll, events, limit)
+}
+
+/// Differs from what it was in the process that this one was forked from, if it was called there.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn fork_generation() -> u32 {
+    crate::system::builder::watch_forks();
+    crate::os::generation()
 }
 
 /// For a thread that serves the runtime and nothing of the user's: blocks all signals, and asks for

@@ -27,8 +27,11 @@ pub trait Poller: Sync {
     /// Ends the present wait, or the next one if nobody waits.
     fn interrupt(&self);
 
-    /// Wakes the tasks that this thread found something for.
-    fn deliver(&self);
+    /// Wakes the tasks that this thread found something for. True: there was somebody to wake.
+    fn deliver(&self) -> bool;
+
+    /// This thread leaves the next event to others: somebody is to wait at once.
+    fn pass_on(&self);
 
     /// A worker that has nothing to do, before it goes to sleep: looks whether there is something,
     /// if nobody waits, and delivers it. True: there was.

@@ -197,7 +197,13 @@ impl Timers {
     /// Disarms a timer and returns what it was to do; `None` if it has fired, is about to, or was
     /// disarmed before. The service thread is left asleep.
     pub fn cancel(&self, key: TimerKey) -> Option<Fire> {
-        self.lock().wheel.cancel(key)
+        let mut state = self.lock();
+        let fire = state.wheel.cancel(key);
+        if state.wheel.len() == 0 {
+            // So that nobody sleeps for it, with none left.
+            self.note_first(&state);
+        }
+        fire
     }
 
     /// Has an armed timer wake `waker` instead; false if it has fired, is about to, or was
@@ -272,9 +278,11 @@ impl Timers {
     pub(crate) fn fire_some(&self, due: &mut Vec<Fire>) {
         let now_ns = self.to_ns(self.now());
         let mut state = self.lock();
-        state.fired_ns = now_ns;
         // What is left is due still, and fired by the next who looks.
         let _ = state.wheel.expire(now_ns, due, FIRE_BATCH);
+        if !due.is_empty() {
+            state.fired_ns = now_ns;
+        }
         self.note_first(&state);
         drop(state);
         self.fire_all(due);

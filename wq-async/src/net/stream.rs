@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 /// Implements the stream's methods and traits for a type whose field `io` is an `Async` of the
-/// standard library's `$std`.
+/// standard library's `$std`; `$room` says of how many bytes a read is full, given its room: one that
+/// is not full has taken all there was.
 macro_rules! stream {
-    ($name:ident, $std:ty) => {
+    ($name:ident, $std:ty, $full:expr) => {
         impl $name {
             /// Gives the stream to the standard library, still non-blocking.
             ///
@@ -110,7 +111,8 @@ macro_rules! stream {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                let room = buf.len();
+                let full: fn(usize) -> usize = $full;
+                let room = full(buf.len());
                 self.io
                     .poll_stream(cx, Direction::Read, room, |mut io| io.read(buf))
             }
@@ -120,7 +122,8 @@ macro_rules! stream {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                let room = bufs.iter().map(|buf| buf.len()).sum();
+                let full: fn(usize) -> usize = $full;
+                let room = full(bufs.iter().map(|buf| buf.len()).sum());
                 self.io
                     .poll_stream(cx, Direction::Read, room, |mut io| io.read_vectored(bufs))
             }

@@ -7,9 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -18,17 +16,14 @@ use nix::sys::socket::SockFlag;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::addr::{ToSocketAddrs, first_that};
+use super::back_off::BackOff;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
 use crate::io::{Async, Direction};
 use crate::reactor::readiness::{READABLE, WRITABLE};
-use crate::time;
 
 /// Connections that the kernel keeps until they are accepted; it cuts this to its own limit.
 const BACKLOG: i32 = 4096;
-/// First and longest wait before the next attempt to accept, after the machine had no descriptor
-/// or no memory for a connection: without it, the loop around `accept` would burn a CPU.
-const BACK_OFF_MS: (u64, u64) = (1, 1000);
 
 /// A socket that accepts connections.
 ///
@@ -47,8 +42,7 @@ const BACK_OFF_MS: (u64, u64) = (1, 1000);
 #[derive(Debug)]
 pub struct TcpListener {
     io: Async<std::net::TcpListener>,
-    /// Attempts in a row that failed for lack of something.
-    lacks: AtomicU32,
+    back_off: BackOff,
 }
 
 /// A TCP connection.
@@ -95,7 +89,7 @@ impl TcpListener {
     fn registered(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         Ok(TcpListener {
             io: Async::registered(listener, READABLE)?,
-            lacks: AtomicU32::new(0),
+            back_off: BackOff::default(),
         })
     }
 
@@ -104,37 +98,20 @@ impl TcpListener {
     /// # Errors
     /// If the machine lacks descriptors or memory for it (`EMFILE` and the like): the connection
     /// stays in the kernel's queue, and the next call waits first, from a millisecond to a second,
-    /// longer with each failure in a row. A connection that ended before it was accepted is no
-    /// error: the next one is taken.
+    /// longer with each failure in a row; one that was accepted and could not be registered is
+    /// closed. A connection that ended before it was accepted is no error: the next one is taken.
     ///
     /// # Cancellation
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.wait_out_lack().await;
+        let failures = self.back_off.wait().await;
         let accepted = self.io.read_with(accept_one).await;
-        // Relaxed: a hint for the next call.
-        match accepted {
-            Ok((stream, peer)) => {
-                self.lacks.store(0, Ordering::Relaxed);
-                let io = Async::registered(stream, READABLE | WRITABLE)?;
-                Ok((TcpStream { io }, peer))
-            }
-            Err(error) => {
-                self.lacks.fetch_add(1, Ordering::Relaxed);
-                Err(error)
-            }
-        }
-    }
-
-    /// Waits, if the last attempts have failed.
-    async fn wait_out_lack(&self) {
-        // Relaxed: see `accept`.
-        let lacks = self.lacks.load(Ordering::Relaxed);
-        if lacks > 0 {
-            let (first, longest) = BACK_OFF_MS;
-            let ms = (first << (lacks - 1).min(10)).min(longest);
-            time::sleep(Duration::from_millis(ms)).await;
-        }
+        let accepted = accepted.and_then(|(stream, peer)| {
+            let io = Async::registered(stream, READABLE | WRITABLE)?;
+            Ok((TcpStream { io }, peer))
+        });
+        self.back_off.note(failures, &accepted);
+        accepted
     }
 
     /// The connections, one after the other; the stream never ends. Errors are those of
@@ -353,4 +330,5 @@ impl TcpStream {
     }
 }
 
-stream!(TcpStream, std::net::TcpStream);
+// A read that does not fill its room has taken all there is.
+stream!(TcpStream, std::net::TcpStream, |room| room);

@@ -8,10 +8,12 @@ use std::os::unix::net::{self as std_unix, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::back_off::{BackOff, Pause};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
 use crate::io::{Async, Direction};
@@ -22,6 +24,7 @@ use crate::io::{Async, Direction};
 #[derive(Debug)]
 pub struct UnixListener {
     io: Async<std_unix::UnixListener>,
+    back_off: BackOff,
 }
 
 /// A Unix domain connection.
@@ -74,13 +77,16 @@ impl UnixListener {
     /// Accepts a connection. Several tasks may do so at once.
     ///
     /// # Errors
-    /// Those of `accept`.
+    /// As for [`TcpListener::accept`](super::TcpListener::accept), with the same waits.
     ///
     /// # Cancellation
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, peer) = self.io.read_with(std_unix::UnixListener::accept).await?;
-        Ok((stream.try_into()?, peer))
+        let failures = self.back_off.wait().await;
+        let accepted = self.io.read_with(std_unix::UnixListener::accept).await;
+        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.try_into()?, peer)));
+        self.back_off.note(failures, &accepted);
+        accepted
     }
 
     /// The address that it listens on.
@@ -99,6 +105,7 @@ impl TryFrom<std_unix::UnixListener> for UnixListener {
     fn try_from(listener: std_unix::UnixListener) -> io::Result<UnixListener> {
         Ok(UnixListener {
             io: Async::new(listener)?,
+            back_off: BackOff::default(),
         })
     }
 }
@@ -114,13 +121,12 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         let address = SockAddr::unix(path)?;
+        let mut pause = Pause::up_to(FULL_BACKLOG_PAUSE);
         loop {
             match socket.connect(&address) {
                 Ok(()) => break,
                 // The listener's queue is full, which no descriptor tells the end of.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    crate::time::sleep(FULL_BACKLOG_PAUSE).await;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause.wait().await,
                 Err(error) => return Err(error),
             }
         }
@@ -153,10 +159,15 @@ impl UnixStream {
     }
 }
 
-/// How long a connect waits before it asks a listener with a full queue again.
-const FULL_BACKLOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+/// The longest wait of a connect before it asks a listener with a full queue again.
+const FULL_BACKLOG_PAUSE: Duration = Duration::from_secs(1);
 
-stream!(UnixStream, std_unix::UnixStream);
+/// The longest wait before a datagram is tried again whose receiver has no room.
+const FULL_RECEIVER_PAUSE: Duration = Duration::from_millis(16);
+
+// A read ends behind a piece that descriptors were sent with, though there is more: none is known to
+// have taken all.
+stream!(UnixStream, std_unix::UnixStream, |_| 0);
 
 impl UnixDatagram {
     /// A socket at a path, which must not exist yet.
@@ -198,7 +209,14 @@ impl UnixDatagram {
     /// Those of `sendto`.
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let path = path.as_ref();
-        self.io.write_with(|io| io.send_to(buf, path)).await
+        let mut pause = Pause::up_to(FULL_RECEIVER_PAUSE);
+        loop {
+            match self.io.get_ref().send_to(buf, path) {
+                // This socket's descriptor does not tell when the receiver has room.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause.wait().await,
+                answer => return answer,
+            }
+        }
     }
 
     /// Receives a datagram; what does not fit into `buf` is lost.

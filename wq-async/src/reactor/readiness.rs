@@ -29,6 +29,8 @@ pub(crate) const WRITABLE: Bits = 2;
 pub(crate) const READ_CLOSED: Bits = 4;
 /// The peer takes no more.
 pub(crate) const WRITE_CLOSED: Bits = 8;
+/// Urgent data came once: a read ends before it, with more behind.
+pub(crate) const URGENT: Bits = 16;
 
 impl Direction {
     /// The facts that let an attempt be made.
@@ -66,6 +68,12 @@ impl Seen {
     /// Whether an attempt is worth its while.
     pub(crate) fn allows(self, direction: Direction) -> bool {
         self.0 as Bits & direction.mask() != 0
+    }
+
+    /// Whether an attempt that did not fill its room has taken all there is.
+    #[inline]
+    pub(crate) fn reads_all(self) -> bool {
+        self.0 as Bits & URGENT == 0
     }
 
     /// The same after an event.

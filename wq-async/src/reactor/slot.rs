@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -48,16 +49,28 @@ struct Side {
 struct Taken([Side; 2]);
 
 impl Taken {
-    /// Wakes them all.
-    fn wake(self) {
+    /// Wakes them all; whether there were any.
+    fn wake(self) -> bool {
+        let mut woken = false;
         for side in self.0 {
-            if let Some(waker) = side.polling {
-                waker.wake();
-            }
-            for (_, waker) in side.others {
-                waker.wake();
+            let others = side.others.into_iter().map(|(_, waker)| waker);
+            for waker in side.polling.into_iter().chain(others) {
+                wake_caught(waker);
+                woken = true;
             }
         }
+        woken
+    }
+}
+
+/// Wakes; a panic is the waker's maker's business, and not that of the next one.
+fn wake_caught(waker: Waker) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) else {
+        return;
+    };
+    // A panic's payload may panic when dropped; what that throws is leaked, to end it here.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(payload);
     }
 }
 
@@ -120,10 +133,10 @@ impl Slot {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event: tells the word, then those who wait for it. Wakers run here.
-    pub(crate) fn deliver(&self, generation: u32, bits: Bits) {
+    /// An event: tells the word, then those who wait for it. Wakers run here. True: somebody waited.
+    pub(crate) fn deliver(&self, generation: u32, bits: Bits) -> bool {
         if !self.readiness.raise(generation, bits) {
-            return;
+            return false;
         }
         let mut taken = Taken::default();
         let mut waiters = self.lock();
@@ -134,7 +147,7 @@ impl Slot {
             taken.0[1] = mem::take(&mut waiters.writing);
         }
         drop(waiters);
-        taken.wake();
+        taken.wake()
     }
 
     /// Ready once an attempt is worth its while; else the polling task, or the future with this
@@ -302,5 +315,37 @@ mod tests {
         slots.put_back(0);
         assert_eq!(slots.take().map(|(index, _)| index), Some(0));
         assert!(slots.get(1).is_some() && slots.get(64).is_none());
+    }
+
+    /// Counts, or panics.
+    struct Called(bool, std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Called {
+        fn wake(self: std::sync::Arc<Self>) {
+            assert!(!self.0, "this one is to panic");
+            // Relaxed: one thread.
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Goal: a waker that panics takes no other one's wake-up away. Method: the first of three does.
+    #[test]
+    fn a_panicking_waker_harms_nobody_else() {
+        let slot = Slot::new();
+        let generation = slot.renew(0);
+        let called = [true, false, false].map(|panics| {
+            let called = std::sync::Arc::new(Called(panics, Default::default()));
+            let waker = Waker::from(std::sync::Arc::clone(&called));
+            let number = slot.number();
+            let mut cx = Context::from_waker(&waker);
+            let polled = slot.poll_ready(&mut cx, Direction::Read, Some(number));
+            assert!(polled.is_pending());
+            called
+        });
+        assert!(slot.deliver(generation, READABLE));
+        // Relaxed: as above.
+        let counts = called.map(|c| c.1.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(counts, [0, 1, 1]);
+        assert!(!slot.deliver(generation, READABLE), "nobody waits any more");
     }
 }

@@ -1,16 +1,16 @@
 //! The thread that waits for the outside world when no worker does.
 //!
-//! Workers that are idle wait themselves, and those that run short items look in between. When all
-//! are inside long items nobody would hear of an event, so this thread looks once a millisecond
-//! whether somebody began to wait since its last look. If not, it waits in their place, and looks
-//! again once it has delivered something. It sleeps without limit while a worker waits all the
-//! time, so an idle program is idle.
+//! Workers that are idle wait themselves, and those that run short items look in between. When
+//! nobody does, this thread looks once a millisecond whether somebody began to wait since its last
+//! look. If not, it waits in their place, and goes on to until a worker waits again. It sleeps
+//! without limit while a worker waits all the time, so an idle program is idle.
 
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::os::fd::AsFd;
-use std::thread::{self, Thread};
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,25 +20,32 @@ use super::Reactor;
 
 /// How often it looks: an event waits for twice that, if all workers are busy for the first time.
 const ROUND: Duration = Duration::from_millis(1);
-/// It sleeps after so many rounds in which a worker has waited all the time: a wake-up for each
-/// pause longer than that is no cost.
-const QUIET_ROUNDS: u32 = 64;
+/// It sleeps after so many rounds in which a worker has waited all the time, and is woken when that
+/// one leaves: a wake-up for each pause longer than that is no cost.
+const QUIET_ROUNDS: u32 = 8;
 
-/// Starts the thread.
-pub(super) fn start(reactor: &'static Reactor) -> io::Result<Thread> {
-    let thread = thread::Builder::new().name("wq/io".into()).spawn(move || {
+/// Starts the thread, which the reactor knows when this returns.
+pub(super) fn start(reactor: &'static Reactor) -> io::Result<()> {
+    let builder = thread::Builder::new().name("wq/io".into());
+    let spawned = builder.spawn(move || {
+        // Both set it: whoever is sooner, it is the same.
+        let _ = reactor.stand_in.set(thread::current());
         driver::be_service_thread();
         run(reactor);
     })?;
-    Ok(thread.thread().clone())
+    let _ = reactor.stand_in.set(spawned.thread().clone());
+    Ok(())
 }
 
-/// The thread's life, which is the process's.
+/// The thread's life, which is the process's, or as long as there is something to wait in.
 fn run(reactor: &Reactor) {
     let mut claims = reactor.vigil.look().claims;
     let mut quiet = 0;
-    loop {
+    // Relaxed: a flag that orders nothing.
+    while !reactor.broken.load(Ordering::Relaxed) {
         thread::park_timeout(ROUND);
+        // Relaxed: ordered by the wake-up.
+        let wanted = reactor.wanted.swap(false, Ordering::Relaxed);
         let now = reactor.vigil.look();
         let same = now.claims == claims;
         claims = now.claims;
@@ -48,7 +55,7 @@ fn run(reactor: &Reactor) {
             if reactor.vigil.stand_in_sleeps() {
                 thread::park();
             }
-        } else if same && !now.is_held {
+        } else if (same || wanted) && !now.is_held {
             wait(reactor);
             claims = reactor.vigil.look().claims;
         }
@@ -63,6 +70,7 @@ fn wait(reactor: &Reactor) {
         let mut fds = [PollFd::new(reactor.epoll.0.as_fd(), PollFlags::POLLIN)];
         // An error is a signal that came in between.
         let _ = poll(&mut fds, PollTimeout::NONE);
+        // It cannot be claimed if it is broken, either.
         if reactor.vigil.look().claims != claims || !reactor.claim() {
             return;
         }

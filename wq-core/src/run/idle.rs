@@ -24,7 +24,8 @@ pub(super) fn look_around(current: &Current, lane: &Lane) -> bool {
 
 /// A busy worker's look at timers and at the outside world, now and then between items.
 pub(super) fn glance(current: &Current, now_ns: u64) {
-    if let Some(poller) = outside::poller() {
+    current.leaves_news.set(false);
+    if let Some(poller) = outside::poller().filter(|_| may_listen(current)) {
         poller.glance(now_ns);
     }
     fire_timers(current);
@@ -33,7 +34,7 @@ pub(super) fn glance(current: &Current, now_ns: u64) {
 /// Fires timers that are due, some at most. True: there were some.
 fn fire_timers(current: &Current) -> bool {
     let timers = &current.system.timers;
-    let is_due = timers.is_due(|| timers.now());
+    let is_due = may_keep(current) && timers.is_due(|| timers.now());
     if is_due {
         let mut due = current.due.take();
         timers.fire_some(&mut due);
@@ -118,9 +119,8 @@ fn sleep_announced(current: &Current, lane: &Lane, token: Token) -> Sleep {
 /// for the outside world meanwhile, if nobody else does. True: something came.
 fn wait(current: &Current, limit: Option<Duration>) -> bool {
     let timers = &current.system.timers;
-    // Who has a low priority might have to wait for its CPU when the time has come.
-    let may_keep = current.pool.attrs.nice <= 0;
-    let until_first = may_keep.then(|| timers.keep(&current.worker)).flatten();
+    let until_first = may_keep(current).then(|| timers.keep(&current.worker));
+    let until_first = until_first.flatten();
     let limit = until_first.into_iter().chain(limit).min();
     if until_first.is_some() {
         current.system.home.sleep_exactly();
@@ -136,6 +136,12 @@ fn wait(current: &Current, limit: Option<Duration>) -> bool {
         timers.end_keep();
     }
     current.has_news.get() || (until_first.is_some() && timers.is_due(|| timers.now()))
+}
+
+/// Whether this worker is one to fire timers. Who has a low priority might have to wait for its CPU
+/// when the time has come, or with timers in hand that nobody else sees any more.
+fn may_keep(current: &Current) -> bool {
+    current.pool.attrs.nice <= 0
 }
 
 /// Whether this worker is one to wait for the outside world. Those of a raised or lowered priority
@@ -178,8 +184,11 @@ fn get_up(current: &Current) {
 /// came, they are others' business, and so is the next wait for the outside world: whoever was
 /// woken hears of the next event first.
 fn deliver(current: &Current, lane: &Lane) {
-    if let Some(poller) = outside::poller() {
-        poller.deliver();
+    let Some(poller) = outside::poller() else {
+        return;
+    };
+    if poller.deliver() && !lane.has_work() {
+        current.leaves_news.set(true);
+        poller.pass_on();
     }
-    current.leaves_news.set(!lane.has_work());
 }

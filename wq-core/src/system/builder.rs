@@ -360,10 +360,7 @@ impl SystemBuilder {
         }
         let cpus = self.chosen_cpus(&topology, &mut complaints);
         complaints.into_result()?;
-        os::watch_forks(|| {
-            Current::forget();
-            pins::forget();
-        });
+        watch_forks();
         asym::init();
         let inner = Arc::new(self.inner(topology, &cpus, follow));
         service::start(&inner).map_err(BuildError::thread_refused)?;
@@ -458,4 +455,12 @@ impl SystemBuilder {
             shutdown_begun: AtomicBool::new(false),
         }
     }
+}
+
+/// Has forked children know that they are some, and forget what was their parent's.
+pub(crate) fn watch_forks() {
+    os::watch_forks(|| {
+        Current::forget();
+        pins::forget();
+    });
 }

@@ -1,5 +1,6 @@
 //! Waiting for descriptors, to the nanosecond.
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,19 +24,25 @@ static LACKS_NANOSECONDS: AtomicBool = AtomicBool::new(false);
 
 /// Waits for events of an epoll, until the limit is over at the latest; how many there are. 0 also
 /// after a signal. Kernels without `epoll_pwait2` wait up to a millisecond longer.
+///
+/// # Errors
+///
+/// What the machine says if it does not wait at all.
 pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,
     events: &mut [EpollEvent],
     limit: Option<Duration>,
-) -> usize {
+) -> io::Result<usize> {
     // Zero and no limit need no nanoseconds, and the older call is the cheaper one.
     // Relaxed: a hint; who misses it tries once more.
     let exact =
         limit.filter(|limit| !limit.is_zero() && !LACKS_NANOSECONDS.load(Ordering::Relaxed));
     if let Some(limit) = exact {
         match epoll_pwait2(epoll, events, limit) {
-            Err(Errno::ENOSYS | Errno::EPERM) => LACKS_NANOSECONDS.store(true, Ordering::Relaxed),
-            answer => return answer.unwrap_or(0),
+            Err(Errno::EINTR) => return Ok(0),
+            Ok(got) => return Ok(got),
+            // It is not there, or a filter of system calls says so in its own way.
+            Err(_) => LACKS_NANOSECONDS.store(true, Ordering::Relaxed),
         }
     }
     let timeout = limit.map_or(EpollTimeout::NONE, |limit| {
@@ -49,7 +56,11 @@ pub(crate) fn epoll_wait(
     // `epoll_event`s (`repr(transparent)`).
     let got =
         unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr().cast(), len, timeout) };
-    usize::try_from(got).unwrap_or(0)
+    match Errno::result(got) {
+        Ok(got) => Ok(usize::try_from(got).unwrap_or(0)),
+        Err(Errno::EINTR) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// See [`epoll_wait`].
