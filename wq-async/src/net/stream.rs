@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 /// Implements the stream's methods and traits for a type whose field `io` is an `Async` of the
-/// standard library's `$std`; `$room` says of how many bytes a read is full, given its room: one that
-/// is not full has taken all there was.
+/// standard library's `$std`. `$full` says of how many bytes a read is full, given its room: one
+/// that is not full has taken all there was.
 macro_rules! stream {
     ($name:ident, $std:ty, $full:expr) => {
         impl $name {

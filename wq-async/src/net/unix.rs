@@ -165,8 +165,8 @@ const FULL_BACKLOG_PAUSE: Duration = Duration::from_secs(1);
 /// The longest wait before a datagram is tried again whose receiver has no room.
 const FULL_RECEIVER_PAUSE: Duration = Duration::from_millis(16);
 
-// A read ends behind a piece that descriptors were sent with, though there is more: none is known to
-// have taken all.
+// A read ends behind a piece that descriptors were sent with, though there is more: none is known
+// to have taken all.
 stream!(UnixStream, std_unix::UnixStream, |_| 0);
 
 impl UnixDatagram {

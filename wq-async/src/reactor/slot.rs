@@ -133,7 +133,7 @@ impl Slot {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event: tells the word, then those who wait for it. Wakers run here. True: somebody waited.
+    /// An event: tells the word, then those who wait for it. Wakers run here. True: somebody did.
     pub(crate) fn deliver(&self, generation: u32, bits: Bits) -> bool {
         if !self.readiness.raise(generation, bits) {
             return false;
@@ -328,7 +328,8 @@ mod tests {
         }
     }
 
-    /// Goal: a waker that panics takes no other one's wake-up away. Method: the first of three does.
+    /// Goal: a waker that panics takes no other one's wake-up away. Method: the first of three
+    /// does.
     #[test]
     fn a_panicking_waker_harms_nobody_else() {
         let slot = Slot::new();
