@@ -59,7 +59,8 @@ impl BhBuilder {
     pub fn build(self) -> Result<BhWorkqueue, BuildError> {
         let system = self.common.checked()?;
         let map = system.bh_map(self.highpri)?;
-        let owner = self.common.finish(&system, map, None)?;
+        let changing = system.change_attrs();
+        let owner = self.common.finish(&system, changing, map, None)?;
         let handle = BhQueue((*owner).clone());
         Ok(BhWorkqueue { owner, handle })
     }

@@ -10,7 +10,7 @@ use crate::system::pools::TooManyPools;
 use crate::system::{System, SystemInner, SystemRef};
 use crate::topology::AffinityScope;
 
-use super::attrs::Attrs;
+use super::attrs::{Attrs, Changing};
 use super::handle::{Queue, Workqueue};
 use super::map::PoolMap;
 use super::{CLOSED, QueueInner, QueueParts, QueueRef};
@@ -241,6 +241,7 @@ impl Common {
     pub(super) fn finish(
         self,
         system: &Arc<SystemInner>,
+        changing: Changing<'_>,
         map: Arc<PoolMap>,
         attrs: Option<Attrs>,
     ) -> Result<Workqueue, BuildError> {
@@ -258,6 +259,8 @@ impl Common {
                 cpu_intensive: self.cpu_intensive,
             },
         );
+        // It is in the System's table now; what follows may wait for a thread.
+        drop(changing);
         let rescued = if self.rescuer {
             system.ask_rescuer(queue)
         } else {
@@ -513,7 +516,7 @@ impl UnboundBuilder {
         // Until the queue is in the System's table, which a change of all queues goes through.
         let changing = system.change_attrs();
         let map = system.map_for(&changing, &attrs)?;
-        self.common.finish(&system, map, Some(attrs))
+        self.common.finish(&system, changing, map, Some(attrs))
     }
 
     /// The attributes; complains of bad ones.
@@ -632,7 +635,7 @@ impl PercpuBuilder {
         } else {
             (system.percpu_map(self.highpri)?, None)
         };
-        self.common.finish(&system, map, attrs)
+        self.common.finish(&system, changing, map, attrs)
     }
 }
 
