@@ -21,7 +21,7 @@ mod world;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::Spec;
@@ -79,13 +79,14 @@ pub fn run(seed: u64, ops: usize) -> Result<Outcome, Failure> {
     })
 }
 
-/// Plays a seed twice; where the two runs part, if they do. The order in which a shutdown drops
-/// what is suspended is left out: it is that of numbers which all Systems of a process share.
+/// Plays a seed twice; where the two runs part, if they do before the last operation.
 pub fn compare(seed: u64, ops: usize) -> Option<String> {
     let plan = Plan::of(seed, ops);
     let [one, two] = [attempt(&plan), attempt(&plan)].map(|attempt| {
-        let is_end = |(_, note): &(u64, Note)| *note == Note::ShutDown;
-        let until = attempt.notes.iter().position(is_end);
+        // What is left after the last operation ends in the order of a registry that all Systems of
+        // the process share.
+        let is_op = |(_, note): &(u64, Note)| matches!(note, Note::Op(_));
+        let until = attempt.notes.iter().rposition(is_op);
         let mut notes = attempt.notes;
         notes.truncate(until.unwrap_or(notes.len()));
         notes
@@ -124,8 +125,17 @@ struct Attempt {
     notes: Vec<(u64, Note)>,
 }
 
-/// Plays a plan.
+/// Plays a plan, driven by a thread of its own: what a thread has learned of its waits would make
+/// the next run another one.
 fn attempt(plan: &Plan) -> Attempt {
+    std::thread::scope(|scope| {
+        let driver = scope.spawn(|| attempt_here(plan));
+        driver.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Plays a plan, driven by the calling thread.
+fn attempt_here(plan: &Plan) -> Attempt {
     let spec = Spec {
         cpus: plan.shape.cpus(),
         seed: plan.seed,
