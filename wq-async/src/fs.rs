@@ -8,13 +8,13 @@
 //! | ask and change what the file system says | [`metadata`], [`rename`], [`create_dir_all`], ... |
 //!
 //! Nothing is sent to another thread and back. A call does its work in the poll in which it is
-//! first awaited, on the worker, under the mark of [`may_block`](crate::may_block): a read that
+//! first awaited, on the worker, under the mark of [`may_block`](crate::may_block()): a read that
 //! finds its data in the page cache costs what `std::fs` costs, and one that waits for the disk
 //! loses its lane to another worker. `std::fs` itself in a task is as good; this module is for code
 //! that wants `futures::io` traits, streams, and one way to write things.
 //!
 //! Since each call is always ready, a task that does nothing else does not let others run in
-//! between; after a millisecond of that the lane is taken from it. [`yield_now`](crate::yield_now)
+//! between; after a millisecond of that the lane is taken from it. [`yield_now`](crate::yield_now())
 //! says so earlier.
 //!
 //! # Cancellation
