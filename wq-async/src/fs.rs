@@ -14,8 +14,8 @@
 //! that wants `futures::io` traits, streams, and one way to write things.
 //!
 //! Since each call is always ready, a task that does nothing else does not let others run in
-//! between; after a millisecond of that the lane is taken from it. [`yield_now`](crate::yield_now())
-//! says so earlier.
+//! between; after a millisecond of that the lane is taken from it.
+//! [`yield_now`](crate::yield_now()) says so earlier.
 //!
 //! # Cancellation
 //! A call that was not polled has done nothing, and one that was has done all: no call of this
