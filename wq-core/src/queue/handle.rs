@@ -541,7 +541,8 @@ impl Workqueue {
     ///
     /// # Examples
     /// ```
-    ///     ///
+    /// use std::time::Duration;
+    ///
     /// let queue = wq_core::Workqueue::unbound("jobs").build()?;
     /// queue.spawn_fn(|| ());
     /// let report = queue.destroy().wait_timeout(Duration::from_secs(10))?;
