@@ -82,6 +82,11 @@
 #![forbid(unsafe_code)]
 
 mod blocking;
+#[cfg(any(
+    feature = "fs",
+    all(feature = "net", target_os = "linux", not(wq_portable))
+))]
+mod by_ref;
 #[cfg(feature = "fs")]
 pub mod fs;
 mod group;

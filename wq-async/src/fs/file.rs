@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
 use wq_core::may_block;
 
+use crate::by_ref::{reads_by_ref, writes_by_ref};
+
 /// An open file: `std`'s, with the traits of `futures::io`.
 ///
 /// Reads, writes and seeks happen in place and are always ready: see [the module](super). So
@@ -24,10 +26,13 @@ use wq_core::may_block;
 /// # wq::block_on(async {
 /// # let temporary = tempfile::tempdir()?;
 /// # let path = temporary.path().join("notes");
-/// let mut file =
-/// wq::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path).await?;
-/// file.write_all(b"first, second").await?; file.seek(SeekFrom::Start(7)).await?; let mut text =
-/// String::new(); file.read_to_string(&mut text).await?; assert_eq!(text, "second");
+/// let options = wq::fs::OpenOptions::new().read(true).write(true).create_new(true);
+/// let mut file = options.open(&path).await?;
+/// file.write_all(b"first, second").await?;
+/// file.seek(SeekFrom::Start(7)).await?;
+/// let mut text = String::new();
+/// file.read_to_string(&mut text).await?;
+/// assert_eq!(text, "second");
 /// # Ok::<(), std::io::Error>(())
 /// # }).unwrap();
 /// ```
@@ -242,49 +247,8 @@ impl AsyncSeek for &File {
     }
 }
 
-impl AsyncRead for File {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read(cx, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
-    }
-}
-
-impl AsyncWrite for File {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_close(cx)
-    }
-}
+reads_by_ref!([] File, [], |file| file);
+writes_by_ref!([] File, [], |file| file);
 
 impl AsyncSeek for File {
     fn poll_seek(

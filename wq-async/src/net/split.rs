@@ -4,13 +4,12 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::by_ref::{reads_by_ref, writes_by_ref};
 
 /// A stream whose direction for writing can be closed.
 #[expect(unnameable_types, reason = "streams of this crate alone are split")]
@@ -115,87 +114,26 @@ impl<S: Close> fmt::Display for ReuniteError<S> {
 
 impl<S: Close> Error for ReuniteError<S> {}
 
-/// Passes reading on to the stream.
-macro_rules! reads {
-    ($name:ty, $self:ident => $stream:expr, $($generics:tt)*) => {
+/// Has a half show its stream.
+macro_rules! shows {
+    ([$($generics:tt)*] $name:ty, |$half:ident| $stream:expr) => {
         impl<$($generics)*> Deref for $name {
             type Target = S;
 
             fn deref(&self) -> &S {
-                let $self = self;
+                let $half = self;
                 $stream
-            }
-        }
-
-        impl<$($generics)*> AsyncRead for $name
-        where
-            for<'s> &'s S: AsyncRead,
-        {
-            #[inline]
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &**self).poll_read(cx, buf)
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &**self).poll_read_vectored(cx, bufs)
             }
         }
     };
 }
 
-/// Passes writing on to the stream.
-macro_rules! writes {
-    ($name:ty, $self:ident => $stream:expr, $($generics:tt)*) => {
-        impl<$($generics)*> Deref for $name {
-            type Target = S;
+shows!([S] ReadHalf<'_, S>, |half| half.0);
+shows!([S] OwnedReadHalf<S>, |half| &half.0);
+shows!([S] WriteHalf<'_, S>, |half| half.0);
+shows!([S: Close] OwnedWriteHalf<S>, |half| &half.stream);
 
-            fn deref(&self) -> &S {
-                let $self = self;
-                $stream
-            }
-        }
-
-        impl<$($generics)*> AsyncWrite for $name
-        where
-            for<'s> &'s S: AsyncWrite,
-        {
-            #[inline]
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &**self).poll_write(cx, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &**self).poll_write_vectored(cx, bufs)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &**self).poll_flush(cx)
-            }
-
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &**self).poll_close(cx)
-            }
-        }
-    };
-}
-
-reads!(ReadHalf<'_, S>, half => half.0, S);
-reads!(OwnedReadHalf<S>, half => &half.0, S);
-writes!(WriteHalf<'_, S>, half => half.0, S);
-writes!(OwnedWriteHalf<S>, half => &half.stream, S: Close);
+reads_by_ref!([S] ReadHalf<'_, S>, [for<'s> &'s S: AsyncRead], |half| &**half);
+reads_by_ref!([S] OwnedReadHalf<S>, [for<'s> &'s S: AsyncRead], |half| &**half);
+writes_by_ref!([S] WriteHalf<'_, S>, [for<'s> &'s S: AsyncWrite], |half| &**half);
+writes_by_ref!([S: Close] OwnedWriteHalf<S>, [for<'s> &'s S: AsyncWrite], |half| &**half);

@@ -19,6 +19,7 @@ use super::addr::{ToSocketAddrs, first_that};
 use super::back_off::BackOff;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
+use crate::by_ref::{reads_by_ref, writes_by_ref};
 use crate::io::{Async, Direction};
 use crate::reactor::readiness::{READABLE, WRITABLE};
 

@@ -16,6 +16,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::back_off::{BackOff, Pause};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
+use crate::by_ref::{reads_by_ref, writes_by_ref};
 use crate::io::{Async, Direction};
 
 /// A Unix domain socket that accepts connections.
