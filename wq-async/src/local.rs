@@ -216,10 +216,12 @@ impl State {
             fn drop(&mut self) {
                 let before = self.0.take();
                 // Dropped outside of the borrow.
-                drop(CURRENT.with(|current| current.replace(before)));
+                drop(CURRENT.try_with(|current| current.replace(before)));
             }
         }
-        let _leave = Leave(CURRENT.with(|current| current.replace(Some(Rc::clone(self)))));
+        // Gone if the set stood in a thread-local and the thread ends: then none runs here.
+        let before = CURRENT.try_with(|current| current.replace(Some(Rc::clone(self))));
+        let _leave = Leave(before.unwrap_or(None));
         f()
     }
 }

@@ -129,3 +129,24 @@ mod program {
 fn main_installs_the_default() {
     assert_eq!(program::main(), std::process::ExitCode::SUCCESS);
 }
+
+/// Names that the attributes use themselves, or might: the user's function may have them.
+mod names {
+    #[wq::test]
+    async fn system() -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    #[wq::test(local = true)]
+    async fn output() -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    #[cfg(feature = "tokio")]
+    #[wq::test(tokio = true)]
+    async fn tokio() {}
+
+    #[cfg(feature = "tokio")]
+    #[wq::test(tokio = true, local = true)]
+    async fn entered() {}
+}

@@ -379,3 +379,34 @@ fn a_blocked_task_stalls_its_own_set() {
     stalled.wait_timeout(LIMIT).expect("it ends").unwrap();
     assert!(ran.load(Ordering::SeqCst));
 }
+
+/// Goal: an abort during the first poll is heard, although nobody could be woken for it yet.
+/// Method: a task that aborts itself in its first poll and then pends for ever.
+#[test]
+fn an_abort_during_the_first_poll_is_heard() {
+    let set = LocalSet::new();
+    let own: Rc<RefCell<Option<wq::LocalHandle<()>>>> = Rc::default();
+    let seen = Rc::clone(&own);
+    let task = set.spawn_local(async move {
+        seen.borrow().as_ref().expect("it is there").abort();
+        std::future::pending::<()>().await;
+    });
+    *own.borrow_mut() = Some(task);
+    set.block_on(async { wq::yield_now().await });
+    let task = own.borrow_mut().take().expect("it is there");
+    assert!(set.block_on(task).unwrap_err().is_cancelled());
+}
+
+/// Goal: a set in a thread-local ends with its thread. Method: destructors of thread-locals run
+/// last in, first out, and the set is the first one.
+#[test]
+fn a_set_may_stand_in_a_thread_local() {
+    thread_local!(static SET: LocalSet = LocalSet::new());
+    let thread = std::thread::spawn(|| {
+        SET.with(|set| {
+            drop(set.spawn_local(std::future::pending::<()>()));
+            set.block_on(async { wq::yield_now().await });
+        });
+    });
+    thread.join().expect("it ends in order");
+}

@@ -82,6 +82,17 @@ fn say_may_block(may: bool) -> bool {
     Current::with(|current| current.is_some_and(|c| c.worker.set_may_block(may)))
 }
 
+/// What a block would say that is declared here, before something begins that must not be left by
+/// a panic: an item of a BH queue may not block.
+pub(crate) fn check() {
+    Current::with(|current| {
+        let is_bh = |c: &&Current| c.blocking_depth.get() == 0 && c.role.get() == Role::Bh;
+        if let Some(current) = current.filter(is_bh) {
+            bh::about_to_block(current);
+        }
+    });
+}
+
 /// A declared block; ends when dropped.
 struct Blocking;
 

@@ -358,6 +358,12 @@ impl QueueInner {
         !self.limiters.is_empty()
     }
 
+    /// Whether an item may have to wait until another one has ended: a queue that only bounds what
+    /// waits, or takes part in freezes, has slots for everybody.
+    pub(crate) fn makes_wait(&self) -> bool {
+        self.is_limited() && self.limiter(0).makes_wait()
+    }
+
     /// The slots for items at home on CPU `home`.
     pub(crate) fn limiter(&self, home: usize) -> MutexGuard<'_, Limiter<Entry>> {
         // The accounting does not panic while it is locked.

@@ -26,7 +26,7 @@ use crate::task::join::{JoinError, JoinHandle};
 
 use erase::Frame;
 use held::Held;
-use slot::{Ending, Failure, Failures, Slot};
+use slot::{Failure, Failures, Slot, Todo};
 
 /// Runs `f`, which may spawn items that borrow, and waits on the calling thread until all of them
 /// have ended. They run on the current System's default queue; [`Queue::scope`] chooses another.
@@ -197,8 +197,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let kind = Kind::of_borrower::<F>();
         self.submit(|slot| {
             let held = self.held.clone();
+            let todo = Todo::new(function, slot);
             let body = Box::new(move || {
-                let ending = Ending(slot);
+                let (function, ending) = todo.begin();
                 let value = Held::during(&held, || named(kind, function));
                 ending.returned(value);
             });
@@ -223,8 +224,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let kind = Kind::of_borrower::<F>();
         self.submit(|slot| {
             let held = self.held.clone();
+            let todo = Todo::new(future, slot);
             let body = Box::pin(async move {
-                let ending = Ending(slot);
+                let (future, ending) = todo.begin();
                 let value = {
                     let mut future = pin!(future);
                     let poll = |cx: &mut Context<'_>| {

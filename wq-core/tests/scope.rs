@@ -458,3 +458,48 @@ fn stress_frames_come_and_go() {
         }
     });
 }
+
+/// Goal: a queue that bounds only what waits, or takes part in freezes, has slots for everybody: a
+/// scope on it from inside one of its items works. Method: the result comes back.
+#[test]
+fn a_bound_on_what_waits_bars_no_scope() {
+    let system = system(2);
+    let bounded = Workqueue::unbound("bounded").max_pending(100);
+    let freezable = Workqueue::unbound("freezable").freezable();
+    for builder in [bounded, freezable] {
+        let owner = builder.system(&system).build().expect("a queue");
+        let queue: Queue = (*owner).clone();
+        let own = queue.clone();
+        let item = queue.spawn_fn(move || own.scope(|s| s.spawn_fn(|| 7).join().unwrap()));
+        assert_eq!(within_limit(move || item.wait().unwrap()), 7);
+    }
+}
+
+/// Goal: a destructor of an item that never ran is seen if it panics. Method: an item that is
+/// aborted while it waits for its slot.
+#[test]
+fn a_destructor_of_what_never_ran_is_seen() {
+    /// Panics when it is dropped.
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a test: this destructor is to panic");
+        }
+    }
+    let system = system(2);
+    let builder = Workqueue::unbound("one").max_active(1).system(&system);
+    let owner = builder.build().expect("a queue");
+    let (go, may_go) = mpsc::channel::<()>();
+    let holder = owner.spawn_fn(move || may_go.recv());
+    let text = panic_text(|| {
+        owner.scope(|s| {
+            let bad = Bad;
+            let never = s.spawn_fn(move || drop(bad));
+            never.abort();
+            drop(never);
+            go.send(()).expect("it waits");
+        });
+    });
+    assert!(text.contains("an item of a scope panicked"), "{text}");
+    drop(holder);
+}

@@ -107,7 +107,8 @@ fn complain(error: &Error, item: TokenStream) -> TokenStream {
 }
 
 /// Expands the attribute. The user's function stays as it is, inside one of the same name, so that
-/// its `?`, its `return` and the compiler's complaints mean what they say.
+/// its `?`, its `return` and the compiler's complaints mean what they say. The names of what stands
+/// beside it begin with `__wq_`, so that it may have any other.
 fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<TokenStream> {
     let keys: Keys = syn::parse2(args)?;
     let function: ItemFn = syn::parse2(item)?;
@@ -126,7 +127,7 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
     let (output, run) = root(&function, local.then_some(&path), &leave);
     let install = (kind == Kind::Main).then(|| {
         quote! {
-            if let Err(error) = system.install_default() {
+            if let Err(error) = __wq_system.install_default() {
                 panic!("#[wq::main]: {error}");
             }
         }
@@ -140,8 +141,8 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
         #vis fn #name() #output {
             async fn #name() #inner_output #block
             #make
-            let system = match #builder .build() {
-                Ok(system) => system,
+            let __wq_system = match #builder .build() {
+                Ok(__wq_system) => __wq_system,
                 Err(error) => panic!("the System cannot be made: {error}"),
             };
             #install
@@ -172,17 +173,17 @@ impl Context {
             };
         }
         make = quote! {
-            let tokio = match #path::tokio::Driver::new() {
-                Ok(tokio) => tokio,
+            let __wq_tokio = match #path::tokio::Driver::new() {
+                Ok(__wq_tokio) => __wq_tokio,
                 Err(error) => panic!("there is no tokio context: {error}"),
             };
         };
-        leave = quote!(::core::mem::drop(tokio););
+        leave = quote!(::core::mem::drop(__wq_tokio););
         if local {
-            make = quote!(#make let entered = tokio.enter(););
-            leave = quote!(::core::mem::drop(entered); #leave);
+            make = quote!(#make let __wq_entered = __wq_tokio.enter(););
+            leave = quote!(::core::mem::drop(__wq_entered); #leave);
         }
-        let builder = quote!(tokio.attach(#builder));
+        let builder = quote!(__wq_tokio.attach(#builder));
         Context {
             make,
             builder,
@@ -204,27 +205,27 @@ fn root(
 ) -> (TokenStream, TokenStream) {
     let name = &function.sig.ident;
     let shutdown =
-        quote!(#leave let _report = system.shutdown(::core::time::Duration::from_secs(1)););
+        quote!(#leave let _report = __wq_system.shutdown(::core::time::Duration::from_secs(1)););
     let run = match local {
         Some(path) => quote! {
-            system.block_on(async {
+            __wq_system.block_on(async {
                 let set = #path::LocalSet::new();
                 set.run_until(#name()).await
             })
         },
-        None => quote!(system.run(#name())),
+        None => quote!(__wq_system.run(#name())),
     };
     match &function.sig.output {
         syn::ReturnType::Default => (quote!(), quote!(#run; #shutdown)),
         output if local.is_some() => {
-            let end = quote!(let output = #run; #shutdown output);
+            let end = quote!(let __wq_output = #run; #shutdown __wq_output);
             (quote!(#output), end)
         }
         output => {
             let report = quote_spanned! { output.span() =>
                 async { ::std::process::Termination::report(#name().await) }
             };
-            let end = quote!(let output = system.run(#report); #shutdown output);
+            let end = quote!(let __wq_output = __wq_system.run(#report); #shutdown __wq_output);
             (quote!(-> ::std::process::ExitCode), end)
         }
     }

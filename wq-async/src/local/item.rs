@@ -123,6 +123,11 @@ impl<F: Future> Future for Item<F> {
                 this.control
                     .waker()
                     .get_or_insert_with(|| cx.waker().clone());
+                // Who asked during the first poll found no waker.
+                // Relaxed: that is ordered by the lock of the waker.
+                if this.control.aborted.load(Ordering::Relaxed) {
+                    return Poll::Ready(self.finish(Err(None)));
+                }
                 Poll::Pending
             }
             Ok(Poll::Ready(value)) => Poll::Ready(self.finish(Ok(value))),

@@ -402,6 +402,11 @@ impl<T> Limiter<T> {
         self.shares_mut().flat_map(waiting).collect()
     }
 
+    /// Whether an item may have to wait until another one has ended.
+    pub(crate) fn makes_wait(&self) -> bool {
+        self.ordered || self.max_active < UNLIMITED
+    }
+
     /// Items that may hold a slot.
     pub(crate) fn max_active(&self) -> usize {
         self.max_active

@@ -24,6 +24,7 @@ pub(crate) fn rescuer_main(system: Arc<SystemInner>, queue: QueueRef, worker: Ar
     worker.adopt_thread();
     let q = queue.get();
     super::set_up(&system, q.pool(0));
+    system.thread_hooks.run();
     while !system.is_stopped() && q.flags() & BURIED == 0 {
         if !go_round(&system, queue, &worker) {
             worker.restore_name();

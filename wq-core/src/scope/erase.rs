@@ -28,8 +28,9 @@
 //! 5. **No ticket is made after the last one is gone.** Making one takes a `&'scope Frame`, which
 //!    only the closure and items with tickets have: while one of these runs the closure has not
 //!    returned, or the frame is not past the door.
-//! 6. **A forked child** has one thread. If that is the frame's, no other thread exists that could
-//!    use a body, so the frame may go on, and does.
+//! 6. **A forked child** has one thread. If that is the frame's and no worker, nobody exists that
+//!    could use a body, so the frame may go on, and does. A worker would go on with its lane, in
+//!    which the bodies may lie: there the child's process ends.
 //!
 //! Memory order: a ticket is dropped under the mutex of its door, and the frame reads the count
 //! under it, so all that a body did happens before the frame goes on.
@@ -44,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use crate::current::Current;
 use crate::queue::handle::Queue;
 use crate::{block, guard, os};
 
@@ -56,6 +58,8 @@ pub(super) struct Door {
     inside: Mutex<Inside>,
     /// The process that it was made in: see `os::generation`.
     process: u32,
+    /// The frame is inside of an item.
+    on_worker: bool,
 }
 
 /// Who is inside.
@@ -73,6 +77,7 @@ impl Door {
         Arc::new(Door {
             inside: Mutex::default(),
             process: os::generation(),
+            on_worker: Current::with(|current| current.is_some()),
         })
     }
 
@@ -92,10 +97,29 @@ impl Door {
     /// child will never see again. A panic in here ends the process.
     pub(super) fn wait(&self) -> bool {
         if self.process != os::generation() {
-            return self.inside().tickets == 0;
+            return self.wait_in_child();
         }
         guard::run_or_abort(|| block::block_on(poll_fn(|cx| self.poll_empty(cx))));
         true
+    }
+
+    /// As [`Door::wait`], in a child that was forked inside of the frame.
+    #[cold]
+    fn wait_in_child(&self) -> bool {
+        // Whoever held the lock at the fork is not here to let it go.
+        let is_empty = self
+            .inside
+            .try_lock()
+            .is_ok_and(|inside| inside.tickets == 0);
+        if !is_empty && self.on_worker {
+            guard::say(format_args!(
+                "wq: a process that was forked inside of a scope, by an item, came to the scope's \
+                 end; its items are in the process that it was forked from, and the thread cannot \
+                 go on as a worker. The child ends. It has to exec or exit instead."
+            ));
+            std::process::abort();
+        }
+        is_empty
     }
 
     /// Ready when there is no ticket.
@@ -153,6 +177,8 @@ pub(super) fn lend<'env, F, T>(
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    // A panic of this comes before there is anything to wait for.
+    block::check();
     let door = Door::new();
     let frame = Frame {
         door: Arc::clone(&door),

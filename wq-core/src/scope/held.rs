@@ -30,7 +30,7 @@ impl Held {
     /// What a frame that waits here holds.
     pub(super) fn here() -> Option<Arc<Held>> {
         let around = AROUND.with_borrow(Clone::clone);
-        let own = Current::with(|c| c.and_then(Current::queue)).filter(|q| q.get().is_limited());
+        let own = Current::with(|c| c.and_then(Current::queue)).filter(|q| q.get().makes_wait());
         match own {
             Some(queue) => Some(Arc::new(Held {
                 queue: queue.get().id,
@@ -47,7 +47,7 @@ impl Held {
         while let Some(one) = held {
             if one.queue == queue.id {
                 // A queue whose limit was taken away meanwhile has slots for everybody.
-                return queue.is_limited();
+                return queue.makes_wait();
             }
             held = one.around.as_ref();
         }
@@ -57,7 +57,7 @@ impl Held {
     /// As [`Held::bars`], for a frame that would begin to wait here.
     pub(super) fn bars_here(queue: QueueRef) -> bool {
         let own = Current::with(|c| c.and_then(Current::queue)) == Some(queue);
-        own && queue.get().is_limited()
+        own && queue.get().makes_wait()
             || AROUND.with_borrow(|around| Held::bars(around.as_ref(), queue))
     }
 

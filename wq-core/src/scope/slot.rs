@@ -145,9 +145,29 @@ impl<T> Drop for Slot<T> {
     }
 }
 
+/// An item's body that has not begun, with its count of the slot. Dropped in this order: a panic of
+/// the body's destructors is seen.
+pub(super) struct Todo<F, T> {
+    body: F,
+    ending: Ending<T>,
+}
+
+impl<F, T> Todo<F, T> {
+    /// Nothing has begun.
+    pub(super) fn new(body: F, slot: Arc<Slot<T>>) -> Todo<F, T> {
+        let ending = Ending(slot);
+        Todo { body, ending }
+    }
+
+    /// It begins.
+    pub(super) fn begin(self) -> (F, Ending<T>) {
+        (self.body, self.ending)
+    }
+}
+
 /// The item's count of its slot.
 #[derive(Debug)]
-pub(super) struct Ending<T>(pub(super) Arc<Slot<T>>);
+pub(super) struct Ending<T>(Arc<Slot<T>>);
 
 impl<T> Ending<T> {
     /// The item returned.
