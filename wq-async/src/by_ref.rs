@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-/// Implements `AsyncRead` for a type by that of a shared reference, which the closure-like last part
-/// makes of `&self`. Generic parameters stand in brackets, bounds before the type.
+/// Implements `AsyncRead` for a type by that of a shared reference, which the closure-like last
+/// part makes of `&self`. Generic parameters stand in brackets, bounds before the type.
 macro_rules! reads_by_ref {
     ([$($generics:tt)*] $name:ty, [$($bounds:tt)*], |$this:ident| $by_ref:expr) => {
         impl<$($generics)*> futures_io::AsyncRead for $name

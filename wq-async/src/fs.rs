@@ -19,8 +19,9 @@
 //!
 //! # Cancellation
 //! A call that was not polled has done nothing, and one that was has done all: no call of this
-//! module can be dropped half-way. An abort or a time limit takes effect between two calls, and not
-//! while a thread is inside one.
+//! module can be dropped half-way. An abort or a time limit takes effect when the task next
+//! suspends, which these calls do not: a loop over many files needs a `yield_now` between them for
+//! that.
 
 #![forbid(unsafe_code)]
 

@@ -301,6 +301,16 @@ impl<T> TaskGroup<T> {
 impl<T: Send + 'static> TaskGroup<T> {
     /// Queues a future as a task of the group. One that its queue refuses is a member too, whose
     /// error says so.
+    ///
+    /// # Panics
+    /// As [`wq::spawn`](crate::spawn()), in a group without a queue of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut group = wq::TaskGroup::new();
+    /// group.spawn(async { 1 + 1 });
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), 2);
+    /// ```
     pub fn spawn<F>(&mut self, future: F)
     where
         F: Future<Output = T> + Send + 'static,
@@ -314,6 +324,9 @@ impl<T: Send + 'static> TaskGroup<T> {
 
     /// Queues a closure as a task of the group. It may block. An abort takes effect until it has
     /// begun.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
     ///
     /// # Examples
     /// ```

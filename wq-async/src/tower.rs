@@ -6,8 +6,9 @@
 //! of high priority. Other requests of the same connection go on beside it where the protocol
 //! allows that.
 //!
-//! What has no room is refused at once: a queue with `max_pending` sheds load, and the error says
-//! so. A request whose client goes away is aborted, as it would be without the queue.
+//! What has no room is refused at once, after the inner service has made its future: a queue with
+//! `max_pending` sheds load, and the error says so. A request whose client goes away is aborted, as
+//! it would be without the queue.
 //!
 //! ```
 //! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};

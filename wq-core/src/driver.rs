@@ -6,6 +6,7 @@ use std::any::Any;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -231,6 +232,13 @@ pub fn epoll_wait(
 pub fn fork_generation() -> u32 {
     crate::system::builder::watch_forks();
     crate::os::generation()
+}
+
+/// Wakes all of them, whichever panics; how many there were.
+pub fn wake_all(wakers: impl IntoIterator<Item = Waker>) -> usize {
+    let mut count = 0;
+    crate::guard::wake_all(wakers.into_iter().inspect(|_| count += 1));
+    count
 }
 
 /// For a thread that serves the runtime and nothing of the user's: blocks all signals, and asks for

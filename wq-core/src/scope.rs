@@ -39,8 +39,11 @@ use slot::{Failure, Failures, Slot, Todo};
 /// If `f` panics, with its payload. If an item panicked and its handle was not asked for the
 /// result, as in `std`. If an item did not run, and nobody learned that from its handle: its
 /// queue refused it, a shutdown dropped it, or it would have waited for a slot that the caller
-/// itself holds
-/// ([`JoinError::is_deadlock`]).
+/// itself holds ([`JoinError::is_deadlock`]). In a child that was forked inside of it; if that was
+/// done by an item, the child's process ends. If the default System is needed and cannot be made.
+///
+/// Items of the scope that wait for an item of which the caller is a part (by a join handle, say)
+/// wait for ever: unlike other circles of waits, that one is not noticed.
 ///
 /// # Examples
 /// ```

@@ -2,8 +2,9 @@
 //!
 //! One [`Timers`] serves a whole System: a timing wheel in a lock. A worker that has nothing to do
 //! sleeps until the first deadline and fires what is due (it *keeps* the timers), busy ones look
-//! between items, and a service thread does it where no worker keeps them. Meant for delays of tasks and of work items; not for
-//! wall-clock time, and not for deadlines below the tens of microseconds that a wake-up costs.
+//! between items, and a service thread does it where no worker keeps them. Meant for delays of
+//! tasks and of work items; not for wall-clock time, and not for deadlines below the tens of
+//! microseconds that a wake-up costs.
 //!
 //! What is kept at all times:
 //!
@@ -13,8 +14,8 @@
 //!   it, has it alone.
 //! - No waker is cloned, woken or dropped under the lock, and no callback runs there. Each may
 //!   come back here.
-//! - Arming wakes the keeper and the service thread only for a deadline earlier than those that they
-//!   sleep for. All of that is decided under the lock; what is read without it is a hint.
+//! - Arming wakes the keeper and the service thread only for a deadline earlier than those that
+//!   they sleep for. All of that is decided under the lock; what is read without it is a hint.
 //!
 //! Users meet timers as [`DelayedWork`](crate::DelayedWork) and, in wq-async, as `wq::time`. This
 //! module is for those who build such things.

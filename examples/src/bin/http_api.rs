@@ -44,8 +44,6 @@ const REPORTS: usize = 2;
 const WAITING_REPORTS: usize = 16;
 /// Clients have this long to say what they want.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// After a failed accept (too many open files, say) the next try waits for so long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a handler, or the whole program, fails with.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -150,8 +148,8 @@ async fn accept(listener: TcpListener, router: Router, queue: Queue, stopped: Re
                 drop(queue.spawn(serve(stream, router.clone(), stopped.clone())));
             }
             Some(Err(error)) => {
+                // Too many open files, say: the next call waits for a moment by itself.
                 println!("a connection was not accepted: {error}");
-                wq::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

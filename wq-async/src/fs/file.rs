@@ -26,8 +26,8 @@ use crate::by_ref::{reads_by_ref, writes_by_ref};
 /// # wq::block_on(async {
 /// # let temporary = tempfile::tempdir()?;
 /// # let path = temporary.path().join("notes");
-/// let options = wq::fs::OpenOptions::new().read(true).write(true).create_new(true);
-/// let mut file = options.open(&path).await?;
+/// let mut options = wq::fs::OpenOptions::new();
+/// let mut file = options.read(true).write(true).create_new(true).open(&path).await?;
 /// file.write_all(b"first, second").await?;
 /// file.seek(SeekFrom::Start(7)).await?;
 /// let mut text = String::new();

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
 
+use wq_core::driver;
+
 /// The list, which the wakers of the tasks fill.
 #[derive(Debug, Default)]
 pub(super) struct Ended(Mutex<List>);
@@ -70,8 +72,7 @@ impl Wake for Note {
             list.places.push_back(self.place);
             list.waiter.take()
         };
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
+        // A task's end is no place for the panic of a waiter's waker.
+        driver::wake_all(waiter);
     }
 }

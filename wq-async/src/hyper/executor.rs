@@ -7,6 +7,9 @@ use wq_core::Queue;
 /// Runs the tasks that hyper starts on a queue: for HTTP/2, where each request is one, and for
 /// clients.
 ///
+/// A client needs a queue without a limit: its connections are tasks of the queue, too, and last;
+/// with as many connections as slots no request would ever begin.
+///
 /// A task that the queue does not accept, because it is closed or draining, is dropped, which ends
 /// its request.
 ///

@@ -33,9 +33,7 @@ impl Control {
     /// Has the task polled once more, if it is suspended.
     pub(super) fn wake(&self) {
         let waker = self.waker().clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        driver::wake_all(waker);
     }
 
     /// The waker, locked.

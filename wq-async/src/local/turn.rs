@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use async_task::Runnable;
+use wq_core::driver;
 
 /// The tasks whose turn it is, in the order in which they were woken.
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl Turns {
             }
             std::mem::take(&mut list.watchers)
         };
-        watchers.into_iter().for_each(Waker::wake);
+        driver::wake_all(watchers);
     }
 
     /// The next one, on the thread of the set.

@@ -11,9 +11,10 @@
 #![forbid(unsafe_code)]
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use wq_core::driver;
 
 use super::readiness::WRITE_CLOSED;
 use super::readiness::{Bits, Direction, READ_CLOSED, READABLE, Readiness, Seen, WRITABLE};
@@ -49,28 +50,13 @@ struct Side {
 struct Taken([Side; 2]);
 
 impl Taken {
-    /// Wakes them all; whether there were any.
+    /// Wakes them all, whichever panics; whether there were any.
     fn wake(self) -> bool {
-        let mut woken = false;
-        for side in self.0 {
+        let wakers = self.0.into_iter().flat_map(|side| {
             let others = side.others.into_iter().map(|(_, waker)| waker);
-            for waker in side.polling.into_iter().chain(others) {
-                wake_caught(waker);
-                woken = true;
-            }
-        }
-        woken
-    }
-}
-
-/// Wakes; a panic is the waker's maker's business, and not that of the next one.
-fn wake_caught(waker: Waker) {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) else {
-        return;
-    };
-    // A panic's payload may panic when dropped; what that throws is leaked, to end it here.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(payload);
+            side.polling.into_iter().chain(others)
+        });
+        driver::wake_all(wakers) > 0
     }
 }
 
