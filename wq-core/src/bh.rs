@@ -14,10 +14,13 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::current::Current;
+use crate::entry::Entry;
 use crate::kind::Kind;
+use crate::lane::Lane;
+use crate::list::List;
 use crate::pool::Pool;
 use crate::system::{CpuRecord, SystemInner};
 use crate::worker::Worker;
@@ -28,6 +31,44 @@ const MOST_TOLD: usize = 64;
 /// Types of items that were told of.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<HashSet<&'static str>>);
+
+/// What the thread has taken out of the inbox of one of its lists, in order. Not on the thread's
+/// stack: what waits behind an item that never ends is the shutdown's to drop. Nobody runs an item
+/// under the lock.
+#[derive(Debug)]
+pub(crate) struct Fifo(Mutex<List<Entry>>);
+
+impl Fifo {
+    /// Nothing was taken out.
+    pub(crate) fn new() -> Fifo {
+        Fifo(Mutex::new(List::new()))
+    }
+
+    /// The list; nothing panics under the lock.
+    fn lock(&self) -> MutexGuard<'_, List<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The oldest entry of a lane, whose list this is.
+    pub(crate) fn next(&self, lane: &Lane) -> Option<Entry> {
+        let mut taken = self.lock();
+        if !lane.inbox.is_empty() {
+            for entry in lane.inbox.take_all() {
+                taken.push_back(entry);
+            }
+        }
+        let next = taken.pop_front();
+        lane.show_waiting(taken.len());
+        next
+    }
+
+    /// All that was taken out, in place of the thread.
+    pub(crate) fn take_all(&self, lane: &Lane) -> List<Entry> {
+        let mut taken = self.lock();
+        lane.show_waiting(0);
+        std::mem::replace(&mut *taken, List::new())
+    }
+}
 
 impl SystemInner {
     /// Work was brought to a BH lane: wakes its CPU's thread, or (false) asks for one.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use crossbeam_utils::CachePadded;
 
 use crate::CpuSet;
+use crate::bh::Fifo;
 use crate::burners::Burners;
 use crate::cpuset::WORDS;
 use crate::lane::Lane;
@@ -113,6 +114,8 @@ pub(crate) struct Pool {
     pub(crate) resumer: Resumer,
     /// A worker was needed, and none could be made.
     pub(crate) distress: Distress,
+    /// What the CPU's BH thread has taken out of the lane's inbox, in a BH pool.
+    pub(crate) fifo: Fifo,
     /// Times that nothing ended for a while although it had all its workers.
     pub(crate) stalls: AtomicU32,
 }
@@ -159,6 +162,7 @@ impl Pool {
             burners: Burners::new(nr_lanes),
             resumer: Resumer::none(),
             distress: Distress::none(),
+            fifo: Fifo::new(),
             stalls: AtomicU32::new(0),
         }
     }

@@ -262,14 +262,20 @@ impl SystemInner {
                 Claim::Empty => break,
             }
         }
-        // Relaxed: only the maker gives out records; sensors find them through owner words.
-        let at = self.nr_records.load(Ordering::Relaxed) as usize;
-        let slot = self.workers.get(at)?;
-        let worker = Arc::new(Worker::new(at as WorkerId + 1));
-        let _ = slot.set(Arc::clone(&worker));
-        // Relaxed: as above.
-        self.nr_records.store(at as u32 + 1, Ordering::Relaxed);
-        Some(worker)
+        loop {
+            // Relaxed: a number, given out once; sensors find the record through owner words, or
+            // by its place, which orders what it publishes.
+            let at = self.nr_records.load(Ordering::Relaxed);
+            let slot = self.workers.get(at as usize)?;
+            let worker = Arc::new(Worker::new(at as WorkerId + 1));
+            // Of two who ask at once (the maker and a shutdown) one gets the place.
+            let is_mine = slot.set(Arc::clone(&worker)).is_ok();
+            // Relaxed: as above. The other one may have raised it.
+            self.nr_records.fetch_max(at + 1, Ordering::Relaxed);
+            if is_mine {
+                return Some(worker);
+            }
+        }
     }
 
     /// All records so far.

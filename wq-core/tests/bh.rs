@@ -284,6 +284,40 @@ fn a_shutdown_drops_what_waits() {
     assert!(queue.spawn_fn(|| ()).wait().unwrap_err().is_rejected());
 }
 
+/// What the thread has taken out of its inbox, behind an item that goes on, is dropped as well.
+#[test]
+fn a_shutdown_drops_what_was_taken_in() {
+    for highpri in [false, true] {
+        let (system, cpu) = system();
+        let queue = bh(&system, highpri);
+        let first = Gate::shut(&queue, cpu);
+        // What comes until the first one ends is taken in together: the second one, which waits
+        // for its gate inside, and what is behind it.
+        let (open, inside) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (sees, says) = (open.clone(), inside.clone());
+        let second = queue.spawn_fn_on(cpu, move || {
+            says.store(true, Ordering::SeqCst);
+            wait_until("the test opens the gate", || sees.load(Ordering::SeqCst));
+        });
+        let behind: Vec<_> = (0..10).map(|_| queue.spawn_fn_on(cpu, || ())).collect();
+        first.open();
+        wait_until("the second one begins", || inside.load(Ordering::SeqCst));
+        let report = system.shutdown(Duration::ZERO);
+        let ends = (report.completed, report.dropped, report.detached);
+        assert_eq!(ends, (1, 10, 1), "{report:?}");
+        for item in behind {
+            assert!(item.is_finished(), "it was dropped");
+            assert!(item.wait().unwrap_err().is_cancelled());
+        }
+        open.store(true, Ordering::SeqCst);
+        end(second);
+        wait_until("the thread leaves", || system.stats().threads == 0);
+    }
+}
+
 /// Many threads queue on all CPUs: each one's items run in its order on each CPU, all once.
 #[test]
 fn stress_order_holds_under_load() {

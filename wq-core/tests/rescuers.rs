@@ -229,6 +229,30 @@ fn a_stuck_maker_is_noticed() {
     distressed.relieve();
 }
 
+/// What a rescuer has passed by, of queues without one, is dropped by a shutdown that gets no
+/// worker either.
+#[test]
+fn what_was_passed_by_is_dropped_by_the_shutdown() {
+    let mut distressed = Distressed::new(1);
+    let queue = distressed.rescued("writeback");
+    distressed.strike();
+    let behind: Vec<_> = (0..700)
+        .map(|_| distressed.plain.spawn(async { here() }))
+        .collect();
+    assert_eq!(end(queue.spawn_fn(here)), (true, true));
+    let report = distressed.system.shutdown(Duration::ZERO);
+    for item in behind {
+        assert!(item.is_finished(), "it was dropped: {report:?}");
+        assert!(item.wait().unwrap_err().is_cancelled());
+    }
+    // Those that are blocked, and nothing else.
+    let threads = report.detached_threads.len() as u64;
+    assert_eq!(report.detached, threads, "{report:?}");
+    distressed.wires.clear();
+    let system = &distressed.system;
+    wait_until("the threads leave", || system.stats().threads == 0);
+}
+
 /// A future that is woken from outside is polled by the rescuer each time, and its queue's order
 /// and limit hold.
 #[test]

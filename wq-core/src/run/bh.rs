@@ -3,34 +3,11 @@
 use std::sync::Arc;
 
 use crate::current::{Current, Role};
-use crate::entry::Entry;
-use crate::lane::Lane;
-use crate::list::List;
 use crate::pool::Pool;
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
 use super::{poll, set_up, settle_without_lane};
-
-/// What waits in one of the lists, taken out of its inbox.
-struct Fifo<'a> {
-    lane: &'a Lane,
-    taken: List<Entry>,
-}
-
-impl Fifo<'_> {
-    /// The oldest entry.
-    fn next(&mut self) -> Option<Entry> {
-        if !self.lane.inbox.is_empty() {
-            for entry in self.lane.inbox.take_all() {
-                self.taken.push_back(entry);
-            }
-        }
-        let next = self.taken.pop_front();
-        self.lane.show_waiting(self.taken.len());
-        next
-    }
-}
 
 /// The body of the thread. `pool` is one of the two that it serves.
 pub(crate) fn bh_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) {
@@ -48,17 +25,11 @@ pub(crate) fn bh_main(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Wor
 
 /// Runs what comes, the first list first, until the System stops.
 fn serve(current: &Current, pools: &[Arc<Pool>]) {
-    let fifo = |pool| {
-        let pool: &Arc<Pool> = pool;
-        let lane = &pool.lanes()[0];
-        let taken = List::new();
-        Fifo { lane, taken }
-    };
-    let mut fifos: Vec<Fifo<'_>> = pools.iter().map(fifo).collect();
     loop {
-        let next = fifos.iter_mut().find_map(|fifo| {
-            let entry = fifo.next()?;
-            Some((fifo.lane, entry))
+        let next = pools.iter().find_map(|pool| {
+            let lane = &pool.lanes()[0];
+            let entry = pool.fifo.next(lane)?;
+            Some((lane, entry))
         });
         let Some((lane, entry)) = next else {
             if current.system.is_stopped() {

@@ -118,7 +118,7 @@ fn hold(current: &Current, lane: &Lane, token: Token) -> bool {
 
 /// Leaves the lane to nobody, or (`relieved`, with all that waits) to a spare worker: who comes
 /// back from a block takes it as well. False: something came, or somebody is at the lane's word.
-pub(super) fn give_up(
+pub(crate) fn give_up(
     system: &SystemInner,
     pool: &Pool,
     lane: &Lane,

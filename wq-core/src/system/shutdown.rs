@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use crate::current::Current;
 use crate::entry::Entry;
+use crate::lane::{Holder, Lane};
+use crate::pool::Pool;
 use crate::queue::flush::WaitFor;
 use crate::queue::{CLOSED, EndKind, Ended, QueueInner, QueueRef};
+use crate::run::resume::give_up;
 use crate::timer::Fire;
 use crate::worker::Worker;
 use crate::{block, os, registry, task};
@@ -202,14 +205,45 @@ impl SystemInner {
         }
     }
 
-    /// Drops what stands in inboxes that no worker empties: their lanes are blocked, or have no
-    /// worker, and the machine refused another one. The one place where items end on the thread
-    /// of whoever shuts down.
+    /// Drops what stands in lanes that no worker serves: they are blocked, or have no worker, and
+    /// the machine refused another one. The one place where items end on the thread of whoever
+    /// shuts down.
     fn drop_stranded(&self) {
         let pools = self.lock_pools().clone();
-        for lane in pools.iter().flat_map(|pool| pool.lanes()) {
-            for entry in lane.inbox.take_all::<Entry>() {
-                drop_unrun(entry);
+        // Without a number to spare what a rescuer has left in a lane's lists is detached.
+        let record = self.new_record();
+        for pool in &pools {
+            for (slot, lane) in pool.lanes().iter().enumerate() {
+                lane.inbox.take_all::<Entry>().for_each(drop_unrun);
+                if pool.attrs.bh {
+                    pool.fifo.take_all(lane).for_each(drop_unrun);
+                } else if let Some(record) = &record {
+                    self.drop_lists(pool, slot, lane, record);
+                }
+            }
+        }
+        if let Some(record) = record {
+            self.discarded.push(record.id, &record.spare);
+        }
+    }
+
+    /// Drops what waits in the lists of a lane that nobody holds, or whose owner is blocked, as a
+    /// worker of this record: a rescuer has sorted it in there, or an owner that lost the lane.
+    fn drop_lists(&self, pool: &Pool, slot: usize, lane: &Lane, record: &Worker) {
+        let Some(token) = self.pick_up_lane(pool, slot, lane, record) else {
+            return;
+        };
+        let mark = &record.mark;
+        let holder = Holder { mark, token };
+        pool.note_used(slot);
+        loop {
+            match lane.section(holder, |queue| queue.next(&lane.inbox)) {
+                Some(Some(entry)) => drop_unrun(entry),
+                Some(None) if give_up(self, pool, lane, token, false) => return,
+                // Something came.
+                Some(None) => {}
+                // Somebody came for the lane, who drops the rest.
+                None => return,
             }
         }
     }
