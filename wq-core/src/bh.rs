@@ -13,7 +13,7 @@
 //! so is seen by the monitor, if it takes long enough (`service/monitor/bh.rs`).
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::current::Current;
@@ -32,21 +32,29 @@ const MOST_TOLD: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<HashSet<&'static str>>);
 
-/// What the thread has taken out of the inbox of one of its lists, in order. Not on the thread's
-/// stack: what waits behind an item that never ends is the shutdown's to drop. Nobody runs an item
-/// under the lock.
+/// One of the lists that the thread serves.
 #[derive(Debug)]
-pub(crate) struct Fifo(Mutex<List<Entry>>);
+pub(crate) struct Fifo {
+    /// What the thread has taken out of the inbox, in order. Not on its stack: what waits behind an
+    /// item that never ends is the shutdown's to drop. Nobody runs an item under the lock.
+    taken: Mutex<List<Entry>>,
+    /// Entries that it gave to the thread, which alone writes it; the count of the thread's record
+    /// is one for both lists.
+    starts: AtomicU64,
+}
 
 impl Fifo {
     /// Nothing was taken out.
     pub(crate) fn new() -> Fifo {
-        Fifo(Mutex::new(List::new()))
+        Fifo {
+            taken: Mutex::new(List::new()),
+            starts: AtomicU64::new(0),
+        }
     }
 
     /// The list; nothing panics under the lock.
     fn lock(&self) -> MutexGuard<'_, List<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The oldest entry of a lane, whose list this is.
@@ -59,7 +67,17 @@ impl Fifo {
         }
         let next = taken.pop_front();
         lane.show_waiting(taken.len());
+        if next.is_some() {
+            // Relaxed: the watchdog compares two looks.
+            self.starts.fetch_add(1, Ordering::Relaxed);
+        }
         next
+    }
+
+    /// How many entries it gave to the thread so far.
+    pub(crate) fn starts(&self) -> u64 {
+        // Relaxed: see `next`.
+        self.starts.load(Ordering::Relaxed)
     }
 
     /// All that was taken out, in place of the thread.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::dump;
+use crate::dump::{self, RunningItem};
 use crate::lane::Lane;
 use crate::pool::Pool;
 use crate::system::SystemInner;
@@ -74,8 +74,7 @@ impl Watchdog {
             self.pools.remove(&pool.id);
             return false;
         }
-        let workers = system.records().filter(|worker| worker.is_of(pool));
-        let starts = workers.fold(0, |sum: u64, worker| sum.wrapping_add(worker.starts()));
+        let starts = starts_in(system, pool);
         let fresh = Watched {
             starts,
             since_ns: now_ns,
@@ -94,6 +93,27 @@ impl Watchdog {
     }
 }
 
+/// Items that were started in a pool so far. A BH thread is of one pool, as its record says, and
+/// serves another one beside it.
+fn starts_in(system: &SystemInner, pool: &Pool) -> u64 {
+    if pool.attrs.bh {
+        return pool.fifo.starts();
+    }
+    let workers = system.records().filter(|worker| worker.is_of(pool));
+    workers.fold(0, |sum: u64, worker| sum.wrapping_add(worker.starts()))
+}
+
+/// What holds up a pool, the oldest first.
+fn inside_of(system: &SystemInner, pool: &Pool) -> Vec<RunningItem> {
+    if !pool.attrs.bh {
+        return dump::running_in(system, pool);
+    }
+    // One thread for several pools, which is of one of them.
+    let pools = system.bh_pools_on(pool.lanes()[0].cpu);
+    let items = pools.iter().flat_map(|pool| dump::running_in(system, pool));
+    items.collect()
+}
+
 /// The report: which pool, how many workers, and what they are inside of, the oldest first.
 fn line(system: &SystemInner, pool: &Pool, thresh: Duration) -> String {
     let (tag, name) = (&system.tag, pool.label());
@@ -103,7 +123,7 @@ fn line(system: &SystemInner, pool: &Pool, thresh: Duration) -> String {
     // Relaxed: counts for people.
     let workers = pool.nr_workers.load(Ordering::Relaxed);
     let idle = pool.nr_idle.load(Ordering::Relaxed);
-    let items = dump::running_in(system, pool);
+    let items = inside_of(system, pool);
     let mut inside: Vec<String> = items
         .iter()
         .take(MOST_NAMED)

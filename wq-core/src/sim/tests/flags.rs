@@ -228,6 +228,33 @@ fn a_pool_that_stands_still_for_30_s_is_told() {
     });
 }
 
+/// A BH thread serves two pools, and the watchdog looks at each by itself: one that starts an item
+/// now and then is no stall, whichever of the two the thread was made for; one that starves behind
+/// the other is.
+#[test]
+fn bh_pools_are_watched_one_by_one() {
+    on_one_cpu(|sim| {
+        sim.system.set_watchdog_thresh(ms(2_000));
+        let build = |name| Workqueue::bh(name).system(&sim.system);
+        let normal = build("normal").build().expect("a good queue");
+        let high = build("high").highpri().build().expect("a good queue");
+        // The thread is made for this one.
+        normal.spawn_fn(|| ()).wait().expect("it returns");
+        let keep_busy = || {
+            for _ in 0..30 {
+                drop(high.spawn_fn(|| burn(ms(100))));
+            }
+        };
+        keep_busy();
+        high.flush().wait().expect("all end");
+        assert_eq!(sim.system.stats().lockups, 0, "it starts ten a second");
+        keep_busy();
+        let starves = normal.spawn_fn(|| ());
+        starves.wait().expect("it returns");
+        assert_eq!(sim.system.stats().lockups, 1, "nothing started for 3 s");
+    });
+}
+
 /// G11: an item of high priority waits for the one that runs, and goes before those that wait, in
 /// whichever BH queue they are; one that an item queues goes to the end.
 #[test]
