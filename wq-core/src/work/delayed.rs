@@ -352,7 +352,8 @@ impl DelayedInner {
         }
     }
 
-    /// Arms the timer for a granted request.
+    /// Arms the timer for a granted request. Whatever it gives back is that request and no other:
+    /// somebody may cancel it at any time, and have a later one granted for another queue.
     fn arm(
         self: &Arc<Self>,
         queue: &Queue,
@@ -361,7 +362,7 @@ impl DelayedInner {
         request: Request,
     ) -> Queued {
         if queue.is_closed() {
-            self.work.cancel();
+            self.work.cancel_request(request);
             return Queued::Closed;
         }
         let mut timer = self.timer();
@@ -389,14 +390,14 @@ impl DelayedInner {
                 list(queue).insert(self.id, (request, Arc::downgrade(self)));
                 drop(timer);
                 // A `destroy` that took the list before must have closed the queue before that.
-                if queue.is_closed() && self.cancel() {
+                if queue.is_closed() && self.disarm(request) {
                     return Queued::Closed;
                 }
                 Queued::New
             }
             Err(_) => {
                 drop(timer);
-                self.work.cancel();
+                self.work.cancel_request(request);
                 Queued::Closed
             }
         }
@@ -440,8 +441,25 @@ impl DelayedInner {
         self.work.cancel()
     }
 
-    /// As [`DelayedInner::cancel`], if this is still the pending request: for who has taken the
-    /// list in which it stood.
+    /// As [`DelayedInner::cancel`], if this is still the pending request: a later one stays, and so
+    /// does its timer.
+    fn disarm(&self, request: Request) -> bool {
+        let armed = {
+            let mut timer = self.timer();
+            let armed = timer.take_if(|armed| armed.request == request);
+            if let Some(armed) = &armed {
+                // Under the timer's lock, as where it was listed: see `arm`.
+                list(&armed.queue).remove(&self.id);
+            }
+            armed
+        };
+        if let Some(armed) = armed {
+            drop(armed.timers.cancel(armed.key));
+        }
+        self.work.cancel_request(request)
+    }
+
+    /// As [`DelayedInner::disarm`], for who has taken the list in which it stood.
     pub(crate) fn cancel_listed(&self, request: Request) -> bool {
         let armed = self.timer().take_if(|armed| armed.request == request);
         if let Some(armed) = armed {
@@ -479,12 +497,13 @@ impl DelayedInner {
                 self.work
                     .submit_promised(&armed.queue, armed.home, armed.request, colour);
             }
+            // This request alone, twice: with the timer's lock gone, a later one may be pending.
             Promise::Broken(colour) => {
-                self.work.cancel();
+                self.work.cancel_request(armed.request);
                 route::end_promised(armed.queue.0.queue, colour);
             }
             Promise::Stopped => {
-                self.work.cancel();
+                self.work.cancel_request(armed.request);
             }
             Promise::TakenBack => {}
         }
@@ -546,3 +565,6 @@ impl OnTimer for Expiry {
         self.item.expire(|armed| armed.request == self.request);
     }
 }
+
+#[cfg(test)]
+mod tests;
