@@ -527,13 +527,12 @@ impl WorkInner {
         if self.is_forked() {
             return false;
         }
-        let request = self.state.latest();
-        let (pending, wake) = self.state.withdraw();
+        let (request, wake) = self.state.withdraw();
         self.wake_deferred(wake);
-        if pending {
+        if let Some(request) = request {
             self.note_over(request);
         }
-        pending
+        request.is_some()
     }
 
     /// Takes this request back, if it is still pending.

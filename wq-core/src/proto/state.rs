@@ -78,14 +78,13 @@ impl WorkState {
         })
     }
 
-    /// Gives a granted request back unqueued, or cancels it. False: it was not pending.
-    pub(crate) fn withdraw(&self) -> (bool, WakeDeferred) {
+    /// Gives a granted request back unqueued, or cancels it: the one that was pending, if any was.
+    /// No look before tells which that is.
+    pub(crate) fn withdraw(&self) -> (Option<Request>, WakeDeferred) {
         self.transition(|word| {
             let next = word & !(PENDING | DEFERRED);
-            (
-                next,
-                (word & PENDING != 0, WakeDeferred(word & DEFERRED != 0)),
-            )
+            let request = (word & PENDING != 0).then(|| request_of(word));
+            (next, (request, WakeDeferred(word & DEFERRED != 0)))
         })
     }
 

@@ -194,7 +194,7 @@ fn loom_cancel_meets_the_beginning() {
             |item| {
                 let (cancelled, WakeDeferred(wakes)) = item.state.withdraw();
                 assert!(!wakes, "no entry was deferred");
-                match (item.ask(1), cancelled) {
+                match (item.ask(1), cancelled.is_some()) {
                     (Requested::Granted(_), true) => Met::Wakes(false),
                     (Requested::Granted(_), false) => Met::Nothing,
                     (other, _) => panic!("{other:?} by an item with nothing pending"),
@@ -228,7 +228,7 @@ fn loom_dropped_entry_leaves_later_requests() {
                     matches!(again, Requested::Granted(_)),
                     "nothing was pending"
                 );
-                cancelled
+                cancelled.is_some()
             },
         ],
         |item, [dropped, cancelled]| {
@@ -240,6 +240,42 @@ fn loom_dropped_entry_leaves_later_requests() {
                 Met::Ran,
                 "it was taken back with the first"
             );
+        },
+    );
+}
+
+/// Goal: who cancels knows which request that was, so that nobody is told of the end of another.
+/// Method: a worker executes the first request, which is asked for again then, against somebody who
+/// cancels whatever is pending.
+#[test]
+fn loom_cancel_knows_its_request() {
+    race::<Item, Option<Request>, _>(
+        Item::requested,
+        [
+            |item| match item.process(item.first) {
+                Met::Ran => match item.ask(1) {
+                    Requested::Granted(request) => Some(request),
+                    other => panic!("{other:?} by an item with nothing pending"),
+                },
+                met => {
+                    assert_eq!(met, Met::Stale);
+                    None
+                }
+            },
+            |item| item.state.withdraw().0,
+        ],
+        |item, [second, cancelled]| {
+            let first_ran = second.is_some();
+            match cancelled {
+                Some(request) if request == item.first => assert!(!first_ran, "it was executed"),
+                Some(request) => assert_eq!(Some(request), second),
+                None => assert!(first_ran, "the first one was pending"),
+            }
+            if let Some(second) = second {
+                let stale = cancelled == Some(second);
+                let expected = if stale { Met::Stale } else { Met::Ran };
+                assert_eq!(item.process(second), expected);
+            }
         },
     );
 }
@@ -258,7 +294,7 @@ fn loom_deferred_entry_is_woken_once() {
             |item| item.end() == Met::Wakes(true),
             |item| {
                 let (cancelled, WakeDeferred(wakes)) = item.state.withdraw();
-                assert!(cancelled, "nobody else begins it");
+                assert!(cancelled.is_some(), "nobody else begins it");
                 wakes
             },
         ],
@@ -296,7 +332,7 @@ fn loom_cancelled_item_shows_its_canceller() {
         [
             |item| {
                 item.seen.write(|seen| *seen = 4);
-                assert!(item.state.withdraw().0, "nobody begins it");
+                assert!(item.state.withdraw().0.is_some(), "nobody begins it");
             },
             |item| {
                 if !item.state.is_pending() {
@@ -315,14 +351,14 @@ fn loom_disabled_item_grants_nothing() {
     race::<Item, bool, _>(
         || {
             let item = Item::requested();
-            assert!(item.state.withdraw().0);
+            assert!(item.state.withdraw().0.is_some());
             item
         },
         [
             |item| matches!(item.ask(1), Requested::Granted(_)),
             |item| {
                 assert!(item.state.disable());
-                item.state.withdraw().0
+                item.state.withdraw().0.is_some()
             },
         ],
         |item, [granted, cancelled]| {
