@@ -32,6 +32,7 @@
 //! | borrow in an item | [`scope()`] |
 //! | run futures that cannot be sent to a worker | [`LocalSet`], [`spawn_local`] |
 //! | wait for some time | [`time`] |
+//! | wait for Ctrl-C, `SIGTERM` and other signals | `signal` |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
 //! | say in advance that code blocks | [`blocking()`] |
 //! | have an instance of one's own, and end it | [`System`] |
@@ -65,6 +66,7 @@
 //! | `net` | yes | `net` and `io`: sockets and other descriptors, on Linux |
 //! | `fs` | | `fs`: files and directories as `async` functions that run in place |
 //! | `futures-spawn` | | `futures::task::Spawn` for [`Queue`] |
+//! | `signal` | | `signal`: Ctrl-C and other signals as futures and streams, on Linux |
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
 //! | `tower` | | `tower`: services (axum's routes, tonic's) whose requests run on a queue |
@@ -99,6 +101,8 @@ mod local;
 pub mod net;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 mod reactor;
+#[cfg(all(feature = "signal", target_os = "linux", not(wq_portable)))]
+pub mod signal;
 mod spawn;
 pub mod system;
 #[cfg(feature = "time")]
