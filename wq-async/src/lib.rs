@@ -33,6 +33,7 @@
 //! | run futures that cannot be sent to a worker | [`LocalSet`], [`spawn_local`] |
 //! | wait for some time | [`time`] |
 //! | wait for Ctrl-C, `SIGTERM` and other signals | `signal` |
+//! | start other programs and wait for them | `process` |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
 //! | say in advance that code blocks | [`blocking()`] |
 //! | have an instance of one's own, and end it | [`System`] |
@@ -66,6 +67,7 @@
 //! | `net` | yes | `net` and `io`: sockets and other descriptors, on Linux |
 //! | `fs` | | `fs`: files and directories as `async` functions that run in place |
 //! | `futures-spawn` | | `futures::task::Spawn` for [`Queue`] |
+//! | `process` | | `process`: children that tasks wait for, on Linux |
 //! | `signal` | | `signal`: Ctrl-C and other signals as futures and streams, on Linux |
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
@@ -99,6 +101,8 @@ pub mod io;
 mod local;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 pub mod net;
+#[cfg(all(feature = "process", target_os = "linux", not(wq_portable)))]
+pub mod process;
 #[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
 mod reactor;
 #[cfg(all(feature = "signal", target_os = "linux", not(wq_portable)))]

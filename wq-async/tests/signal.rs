@@ -105,7 +105,7 @@ fn waits_end_wherever_they_are() {
     ];
     raise_raw(kind);
     for task in tasks {
-        let heard = task.wait_timeout(LIMIT).ok().expect("in time");
+        let heard = task.wait_timeout(LIMIT).expect("in time");
         assert_eq!(heard.expect("no panic").expect("heard"), kind);
     }
     for thread in threads {

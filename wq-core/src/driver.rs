@@ -208,6 +208,21 @@ pub fn while_at<R>(work: &crate::DelayedWork, f: impl FnOnce() -> R) -> R {
     work.inner().while_locked(f)
 }
 
+/// A descriptor that is readable once this child has ended, which must not have been reaped.
+///
+/// # Errors
+/// If the kernel lacks that (before Linux 5.3), or refuses it.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn pidfd_open(pid: u32) -> std::io::Result<std::os::fd::OwnedFd> {
+    crate::os::pidfd_open(pid)
+}
+
+/// Whether the calling thread is a worker whose children would inherit a CPU or a priority that the
+/// program has not: [`process::outside`](crate::process::outside) would change something.
+pub fn children_would_differ() -> bool {
+    crate::thread::system_of_worker().is_some_and(|system| system.home.differs())
+}
+
 /// For tests: as `SystemStats::handovers_marked`, without the locks that [`System::stats`] takes.
 pub fn handovers_marked(system: &System) -> u64 {
     system.inner.stats.by_mark.get()

@@ -60,6 +60,15 @@ impl Home {
         self.restore_scheduling();
     }
 
+    /// Whether children of the calling thread would get other CPUs or another priority.
+    pub(crate) fn differs(&self) -> bool {
+        let nice = self
+            .nice
+            .is_some_and(|nice| os::get_nice(0).ok() != Some(nice));
+        let cpus = self.cpus.as_ref();
+        nice || cpus.is_some_and(|cpus| os::get_affinity(0).ok().as_ref() != Some(cpus))
+    }
+
     /// CPUs and priority alone. What is refused stays: a CPU may be gone, and a priority above
     /// the worker's needs a right. Takes no lock and no memory: it runs in forked children.
     pub(crate) fn restore_scheduling(&self) {

@@ -1,7 +1,7 @@
 //! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
 //! `probe` (is that thread blocked?), `cgroup` (the CPU quota), `trial` (what is allowed), `child`
-//! (before it is another program), `events` (descriptors), `fork` (is this a child?) and, here,
-//! clocks and the calling thread's own settings.
+//! (before it is another program, and its end), `events` (descriptors), `fork` (is this a child?)
+//! and, here, clocks and the calling thread's own settings.
 
 mod cgroup;
 mod child;
@@ -24,7 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::Tid;
 
 pub(crate) use self::cgroup::cgroup_cpu_quota;
-pub(crate) use self::child::{before_exec, in_forked_child};
+pub(crate) use self::child::{before_exec, in_forked_child, pidfd_open};
 pub(crate) use self::events::epoll_wait;
 pub(crate) use self::fork::{generation, watch_forks};
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};

@@ -1,10 +1,13 @@
-//! What runs in a forked child before it becomes another program.
+//! Children: what runs in one before it becomes another program, and a descriptor that tells its
+//! end.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, alarm, fork};
@@ -20,6 +23,20 @@ pub(crate) fn before_exec(command: &mut Command, home: Home) {
     // SAFETY: the closure runs in a forked child of a process with threads, so it may only do what
     // a signal handler may: it makes two system calls and touches no heap and no lock.
     unsafe { command.pre_exec(hook) };
+}
+
+/// A descriptor that is readable once this child has ended; since Linux 5.3. Nobody may have reaped
+/// the child, or the number may be another process's.
+///
+/// # Errors
+///
+/// `ENOSYS` on an older kernel, `EMFILE` and the like; what a filter of system calls says.
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers only. It sets close-on-exec by itself.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = Errno::result(fd)? as libc::c_int;
+    // SAFETY: the call has made it, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Forks; the child runs `f` and leaves with its answer, or is killed after `limit_s` seconds.

@@ -1,0 +1,125 @@
+//! Waiting for the end of a child.
+
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::process::{Child, ExitStatus};
+use std::task::{Context, Poll, ready};
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use wq_core::{JoinHandle, blocking, driver};
+
+use crate::io::Async;
+use crate::spawn_fn;
+
+/// A child, and how its end becomes known. Only this reaps it.
+#[derive(Debug)]
+pub(super) struct Ending {
+    child: Child,
+    watch: Watch,
+    /// Its end was seen, and its number may be another process's now.
+    over: bool,
+}
+
+/// Who tells that the child has ended.
+#[derive(Debug)]
+enum Watch {
+    /// Nobody yet, or no more.
+    Nobody,
+    /// The reactor.
+    Descriptor(Async<OwnedFd>),
+    /// An item that blocks until then and does not reap.
+    Worker(JoinHandle<()>),
+}
+
+impl Ending {
+    /// Of a child that nobody else waits for.
+    pub(super) fn new(child: Child) -> Ending {
+        Ending {
+            child,
+            watch: Watch::Nobody,
+            over: false,
+        }
+    }
+
+    /// Its number, while that is its.
+    pub(super) fn id(&self) -> Option<u32> {
+        (!self.over).then(|| self.child.id())
+    }
+
+    /// Has it killed, unless it has ended.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            self.over = true;
+            self.watch = Watch::Nobody;
+        }
+        Ok(status)
+    }
+
+    /// Waits for its end; may be polled again afterwards.
+    pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+        loop {
+            match &mut self.watch {
+                Watch::Nobody => {
+                    if let Some(status) = self.try_wait()? {
+                        return Poll::Ready(Ok(status));
+                    }
+                    if self.watch_descriptor().is_err() {
+                        self.watch_on_a_worker();
+                    }
+                }
+                Watch::Descriptor(fd) => {
+                    let child = &mut self.child;
+                    let attempt = |_: &OwnedFd| match child.try_wait()? {
+                        Some(_) => Ok(()),
+                        None => Err(io::ErrorKind::WouldBlock.into()),
+                    };
+                    let answer = ready!(fd.poll_read_with(cx, attempt));
+                    self.watch = Watch::Nobody;
+                    // Known now: the next turn tells it.
+                    answer?;
+                }
+                Watch::Worker(item) => {
+                    let answer = ready!(Pin::new(item).poll(cx));
+                    self.watch = Watch::Nobody;
+                    answer.map_err(io::Error::other)?;
+                }
+            }
+        }
+    }
+
+    /// Has the reactor tell the end.
+    pub(super) fn watch_descriptor(&mut self) -> io::Result<()> {
+        // The number is the child's own until it is reaped, which nobody else does.
+        let fd = driver::pidfd_open(self.child.id())?;
+        // Nothing is known: if it has ended meanwhile, the registration is an event.
+        self.watch = Watch::Descriptor(Async::registered(fd, 0)?);
+        Ok(())
+    }
+
+    /// Has an item tell the end.
+    fn watch_on_a_worker(&mut self) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        // It stays a zombie until `try_wait`, so that its number remains its own.
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        self.watch = Watch::Worker(spawn_fn(move || {
+            blocking(|| while waitid(Id::Pid(pid), flags) == Err(Errno::EINTR) {});
+        }));
+    }
+
+    /// The child alone; whoever waited for it is not told.
+    pub(super) fn into_child(self) -> Child {
+        self.child
+    }
+}
