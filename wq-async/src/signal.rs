@@ -24,8 +24,8 @@
 //!
 //! # Forks
 //! A child that was forked and did not become another program has its parent's handlers: a signal
-//! for the child is heard by the parent's listeners. Listeners of its own are refused there if the
-//! parent has used sockets of `wq::net`.
+//! for the child is heard by the parent's listeners. Listeners of its own are refused there if its
+//! parent has used any, or sockets of `wq::net`.
 //!
 //! # Examples
 //! End well at the first signal, at once at the second:

@@ -1,33 +1,34 @@
-//! An echo server on unmodified crates of the smol family: async-net, async-channel, futures-lite.
+//! An echo server on wq's own sockets.
 //!
-//! They bring their own reactor; wq runs the tasks. Usage: `echo [ADDRESS]`, for instance
-//! `echo 127.0.0.1:7777`; without an address it takes a free port of the loopback device. It
-//! serves until its input ends (Ctrl-D), then lets open connections finish.
+//! Usage: `echo [ADDRESS]`, for instance `echo 127.0.0.1:7777`; without an address it takes a free
+//! port of the loopback device. It serves until its input ends (Ctrl-D), then lets open connections
+//! finish. A connection that cannot be accepted is told on standard error, and the server goes on.
 //!
 //! Smoke: none, it waits for clients
 
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Read};
 
 use async_channel::{Receiver, Sender};
-use async_net::{TcpListener, TcpStream};
 use futures_lite::future::or;
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use wq::Workqueue;
+use wq::net::{TcpListener, TcpStream};
 
+/// How the program is called.
+const USAGE: &str = "usage: echo [ADDRESS]";
 /// Connections served at a time; more wait in the kernel and in the queue.
 const CONNECTIONS: usize = 1000;
 
 #[wq::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:0".into());
-    let listener = TcpListener::bind(&address)
+    let address = address()?;
+    let listener = TcpListener::bind(&*address)
         .await
-        .map_err(|e| format!("{address}: {e}"))?;
+        .map_err(|error| format!("{address}: {error}; {USAGE}"))?;
     println!("listening on {}", listener.local_addr()?);
 
     // Reading the input blocks, which is fine in a task. The channel closes when it ended.
@@ -42,8 +43,14 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let connections = Workqueue::unbound("connections")
         .max_active(CONNECTIONS)
         .build()?;
-    while let Some(stream) = next(&listener, &stopped).await? {
-        drop(connections.spawn(serve(stream, done.clone())));
+    loop {
+        let accept = async { Some(listener.accept().await) };
+        match or(stop_asked(&stopped), accept).await {
+            None => break,
+            Some(Ok((stream, _))) => drop(connections.spawn(serve(stream, done.clone()))),
+            // Too many open files, say: the next call waits for a moment by itself.
+            Some(Err(error)) => eprintln!("a connection was not accepted: {error}"),
+        }
     }
     drop(done);
     wq::drain(&connections).await?;
@@ -52,15 +59,25 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// The next connection; `None` when it is time to stop.
-async fn next(listener: &TcpListener, stopped: &Receiver<()>) -> io::Result<Option<TcpStream>> {
-    let accept = async { listener.accept().await.map(|(stream, _)| Some(stream)) };
-    let stop = async {
-        // Nobody ever sends: this ends with the error that the channel is closed.
-        let _ = stopped.recv().await;
-        Ok(None)
-    };
-    or(stop, accept).await
+/// Where to listen.
+fn address() -> Result<String, String> {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
+    if let Some(more) = arguments.next() {
+        return Err(format!(
+            "{}: one argument is enough; {USAGE}",
+            more.to_string_lossy()
+        ));
+    }
+    let not_text = |first: OsString| format!("{}: no address; {USAGE}", first.to_string_lossy());
+    first.into_string().map_err(not_text)
+}
+
+/// Ends, with nothing, when it is time to stop.
+async fn stop_asked<T>(stopped: &Receiver<()>) -> Option<T> {
+    // Nobody ever sends: this ends with the error that the channel is closed.
+    let _ = stopped.recv().await;
+    None
 }
 
 /// Serves one connection and tells how it went.

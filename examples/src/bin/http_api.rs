@@ -14,6 +14,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -36,6 +37,8 @@ use wq::net::{TcpListener, TcpStream};
 use wq::tower::OnQueueLayer;
 use wq::{Queue, Workqueue};
 
+/// How the program is called.
+const USAGE: &str = "usage: http_api [ADDRESS], or http_api --check";
 /// Connections served at a time; more wait in the kernel and in the queue.
 const CONNECTIONS: usize = 1000;
 /// Reports made at a time.
@@ -96,12 +99,12 @@ fn router(health_queue: &Queue, reports: &Queue) -> Router {
 
 #[wq::main]
 async fn main() -> Result<(), Failure> {
-    let argument = std::env::args().nth(1);
+    let argument = argument()?;
     let check = argument.as_deref() == Some("--check");
     let address = argument.filter(|_| !check);
     let address = address.unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(&*address).await;
-    let listener = listener.map_err(|error| format!("{address}: {error}"))?;
+    let listener = listener.map_err(|error| format!("{address}: {error}; {USAGE}"))?;
     let address = listener.local_addr()?;
 
     let connections = Workqueue::unbound("connections")
@@ -132,6 +135,23 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The command line's only argument.
+fn argument() -> Result<Option<String>, String> {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next();
+    if let Some(more) = arguments.next() {
+        return Err(format!(
+            "{}: one argument is enough; {USAGE}",
+            more.to_string_lossy()
+        ));
+    }
+    let not_text = |first: OsString| format!("{}: no address; {USAGE}", first.to_string_lossy());
+    first
+        .map(OsString::into_string)
+        .transpose()
+        .map_err(not_text)
+}
+
 /// Reading the input blocks, which is fine in a task. The channel closes when it has ended.
 fn wait_for_end_of_input(stop: Sender<()>) {
     let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
@@ -149,7 +169,7 @@ async fn accept(listener: TcpListener, router: Router, queue: Queue, stopped: Re
             }
             Some(Err(error)) => {
                 // Too many open files, say: the next call waits for a moment by itself.
-                println!("a connection was not accepted: {error}");
+                eprintln!("a connection was not accepted: {error}");
             }
         }
     }

@@ -101,6 +101,9 @@ impl Ending {
 
     /// Has the reactor tell the end.
     pub(super) fn watch_descriptor(&mut self) -> io::Result<()> {
+        if matches!(self.watch, Watch::Descriptor(_)) {
+            return Ok(());
+        }
         // The number is the child's own until it is reaped, which nobody else does.
         let fd = driver::pidfd_open(self.child.id())?;
         // Nothing is known: if it has ended meanwhile, the registration is an event.
