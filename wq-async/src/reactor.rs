@@ -36,7 +36,7 @@ const EVENTS: usize = 256;
 /// The number of the descriptor that ends a wait; no place has it.
 const INTERRUPT: u64 = u64::MAX;
 /// A busy worker looks around when nobody has for so long, ns: about as long as ten short items.
-const GLANCE_EVERY_NS: u64 = 50_000;
+const GLANCE_EVERY_NS: u64 = 100_000;
 
 /// The reactor.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::lane::{Holder, Lane};
 use crate::pool::Pool;
 use crate::proto::owner::Token;
 use crate::queue::{EndKind, QueueRef};
-use crate::run::Samples;
+use crate::run::{Homes, Samples};
 use crate::sense::siblings::Siblings;
 use crate::system::SystemInner;
 use crate::timer::Fire;
@@ -63,6 +63,8 @@ pub(crate) struct Current {
     pub(crate) due: RefCell<Vec<Fire>>,
     /// What it delivered last was all for others, who are to hear of the next themselves.
     pub(crate) leaves_news: Cell<bool>,
+    /// Where it takes what it hears for other lanes.
+    pub(crate) homes: Homes,
 }
 
 /// What a thread that runs items is to its pool.
@@ -115,6 +117,7 @@ impl Current {
             has_news: Cell::new(false),
             leaves_news: Cell::new(false),
             due: RefCell::new(Vec::new()),
+            homes: Homes::new(),
         }
     }
 

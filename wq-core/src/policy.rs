@@ -13,7 +13,7 @@ mod standstill;
 
 pub(crate) use growth::{HARD_CAP_FACTOR, Room, room};
 pub(crate) use order::{ServiceOrder, Source, Waiting};
-pub(crate) use pace::{Activity, Company, Pace};
+pub(crate) use pace::{Activity, Company, Pace, moves};
 pub(crate) use share::{LaneClock, Sample, Share};
 pub(crate) use standstill::{Fault, Standing, fault};
 

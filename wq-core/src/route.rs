@@ -185,6 +185,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
             // it would keep, but no reason to go behind all that is new either.
             _ => Place::Resume,
         };
+        let home = local.and_then(|c| c.homes.home(c, q, &entry).map(|lane| (c, lane)));
+        if let Some((current, lane)) = home {
+            return push_home(current, lane, entry);
+        }
         let entry = match push_here(q, local, entry, place) {
             Ok(()) => return,
             Err(entry) => entry,
@@ -223,6 +227,14 @@ fn push_here(
     lane.push_local(holder, entry, place)?;
     note_waiting(current, lane);
     Ok(())
+}
+
+/// Brings a woken run to the lane of its last poll, another one of the calling worker's pool.
+fn push_home(current: &Current, lane: &Lane, entry: Entry) {
+    hook::at(Point::PushRemote);
+    if lane.inbox.push(entry) {
+        current.system.kick(&current.pool, lane);
+    }
 }
 
 /// Work waits behind the item that runs here: have the lane watched, if nobody does.

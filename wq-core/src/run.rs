@@ -7,6 +7,7 @@
 
 pub(crate) mod bh;
 mod burn;
+mod homes;
 mod idle;
 pub(crate) mod rescue;
 pub(crate) mod resume;
@@ -31,6 +32,7 @@ use crate::spin::Spin;
 use crate::system::SystemInner;
 use crate::worker::Worker;
 
+pub(crate) use homes::Homes;
 use samples::SAMPLE_EVERY;
 pub(crate) use samples::Samples;
 

@@ -1,9 +1,10 @@
 //! The thread that waits for the outside world when no worker does.
 //!
 //! Workers that are idle wait themselves, and those that run short items look in between. When
-//! nobody does, this thread looks once a millisecond whether somebody began to wait since its last
-//! look. If not, it waits in their place, and goes on to until a worker waits again. It sleeps
-//! without limit while a worker waits all the time, so an idle program is idle.
+//! nobody does, this thread looks now and then whether somebody began to wait since its last look.
+//! If not, it waits in their place, and goes on to until a worker waits again. It sleeps without
+//! limit while a worker waits all the time, so an idle program is idle; and it looks less often
+//! while each look finds that workers see to it.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +19,9 @@ use wq_core::driver::{self, Poller};
 
 use super::Reactor;
 
-/// How often it looks: an event waits for twice that, if all workers are busy for the first time.
-const ROUND: Duration = Duration::from_millis(1);
+/// Shortest and longest time between two looks: an event waits for twice that, if all workers are
+/// inside long items for the first time. Each look takes a CPU from a worker.
+const ROUND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
 /// It sleeps after so many rounds in which a worker has waited all the time, and is woken when that
 /// one leaves: a wake-up for each pause longer than that is no cost.
 const QUIET_ROUNDS: u32 = 8;
@@ -41,14 +43,20 @@ pub(super) fn start(reactor: &'static Reactor) -> io::Result<()> {
 fn run(reactor: &Reactor) {
     let mut claims = reactor.vigil.look().claims;
     let mut quiet = 0;
+    let mut round = ROUND.0;
     // Relaxed: a flag that orders nothing.
     while !reactor.broken.load(Ordering::Relaxed) {
-        thread::park_timeout(ROUND);
+        thread::park_timeout(round);
         // Relaxed: ordered by the wake-up.
         let wanted = reactor.wanted.swap(false, Ordering::Relaxed);
         let now = reactor.vigil.look();
         let same = now.claims == claims;
         claims = now.claims;
+        round = if same || wanted {
+            ROUND.0
+        } else {
+            (round * 2).min(ROUND.1)
+        };
         quiet = if same && now.is_held { quiet + 1 } else { 0 };
         if quiet >= QUIET_ROUNDS {
             quiet = 0;

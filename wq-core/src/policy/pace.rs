@@ -15,6 +15,11 @@ const PAUSE_ACTED: Duration = Duration::from_micros(100);
 /// Pause when work has begun to wait where no spotter looks. It doubles while nothing is found:
 /// rounds at this pace cost some hundredths of a CPU.
 const PAUSE_ALONE: Duration = Duration::from_micros(200);
+/// Longest pause while work waits behind items that come to their ends: a wake-up of the monitor
+/// costs those that it interrupts more than itself, their caches above all.
+const PAUSE_MOVING: Duration = Duration::from_millis(4);
+/// Items that a lane has begun since the last round, at least, if it moves.
+const MOVES: u64 = 8;
 /// A round that comes this many times too late judges nobody.
 const TOO_LATE: u32 = 10;
 /// A scheduler's turn; who comes so soon is not late.
@@ -32,6 +37,8 @@ pub(crate) enum Activity {
     Idle,
     /// Lanes run and nothing waits behind.
     Busy,
+    /// Work waits, or may at any moment, behind short items that come to their ends.
+    Moving,
     /// As above, with items that last: work may wait behind one at any moment.
     Dear,
     /// Work waits.
@@ -64,6 +71,13 @@ pub(crate) struct Pace {
     passed: Duration,
     /// The last round came late.
     late: bool,
+    /// What the last round saw moves, and nobody is to be called for it.
+    moving: bool,
+}
+
+/// Whether a lane that began so many items since the last round is one that moves.
+pub(crate) fn moves(begun: u64) -> bool {
+    begun >= MOVES
 }
 
 impl Pace {
@@ -78,6 +92,7 @@ impl Pace {
             idle: Duration::ZERO,
             passed: Duration::ZERO,
             late: false,
+            moving: false,
         }
     }
 
@@ -93,7 +108,7 @@ impl Pace {
 
     /// Whether the pause is longer than it would be if work waited, and somebody minds.
     pub(crate) fn is_long(&self, company: Company) -> bool {
-        self.pause > PAUSE.0 && company != Company::NotWanted
+        self.pause > PAUSE.0 && !self.moving && company != Company::NotWanted
     }
 
     /// The pause was cut short because work began to wait: the next one is the shortest, whatever
@@ -113,8 +128,9 @@ impl Pace {
             (_, Company::NotWanted) => PAUSE.1,
             (Activity::Acted, _) => PAUSE_ACTED,
             (Activity::Highpri, _) => PAUSE_HIGHPRI,
+            (Activity::Moving, Company::Spotters) => backed_off.min(PAUSE_MOVING),
             (Activity::Waiting, Company::Nobody) => (self.pause * 2).clamp(PAUSE_ALONE, PAUSE.0),
-            (Activity::Waiting | Activity::Dear, _) => PAUSE.0,
+            (Activity::Moving | Activity::Waiting | Activity::Dear, _) => PAUSE.0,
         };
         let idle = if found == Activity::Idle {
             self.idle + self.passed.max(self.pause)
@@ -124,6 +140,7 @@ impl Pace {
         Pace {
             pause,
             idle,
+            moving: found == Activity::Moving && company == Company::Spotters,
             ..self
         }
     }
@@ -162,6 +179,23 @@ mod tests {
         assert_eq!(with, [1_000; 6]);
         let alone = pauses(Activity::Waiting, Company::Nobody);
         assert_eq!(alone, [200, 400, 800, 1_000, 1_000, 1_000]);
+    }
+
+    /// Where all moves it looks seldom, and need not be called; the first that does not move
+    /// changes that. Without spotters it is the only one who looks.
+    #[test]
+    fn what_moves_is_looked_at_less() {
+        let with = pauses(Activity::Moving, Company::Spotters);
+        assert_eq!(with, [1_000, 2_000, 4_000, 4_000, 4_000, 4_000]);
+        let alone = pauses(Activity::Moving, Company::Nobody);
+        assert_eq!(alone[1..], [1_000; 5]);
+        let company = Company::Spotters;
+        let moving = Pace::fresh(company).next(Activity::Moving, company);
+        assert!(!moving.is_long(company));
+        assert!(moving.next(Activity::Busy, company).is_long(company));
+        assert_eq!(moving.next(Activity::Waiting, company).pause, PAUSE.0);
+        assert_eq!(moving.next(Activity::Dear, company).pause, PAUSE.0);
+        assert!(moves(MOVES) && !moves(MOVES - 1));
     }
 
     /// Whatever it found, a later finding is answered at its own pace.

@@ -18,7 +18,8 @@ use crate::proto::owner::Token;
 /// A look around before a sleep: what has happened already costs no announcement of the sleep, and
 /// no moment awake. True: there is work.
 pub(super) fn look_around(current: &Current, lane: &Lane) -> bool {
-    let found = may_listen(current) && outside::poller().is_some_and(Poller::peek);
+    let poller = outside::poller().filter(|_| may_listen(current));
+    let found = poller.is_some_and(|poller| current.homes.delivering(|| poller.peek()));
     (fire_timers(current) || found) && lane.has_work()
 }
 
@@ -26,7 +27,7 @@ pub(super) fn look_around(current: &Current, lane: &Lane) -> bool {
 pub(super) fn glance(current: &Current, now_ns: u64) {
     current.leaves_news.set(false);
     if let Some(poller) = outside::poller().filter(|_| may_listen(current)) {
-        poller.glance(now_ns);
+        current.homes.delivering(|| poller.glance(now_ns));
     }
     fire_timers(current);
 }
@@ -187,7 +188,8 @@ fn deliver(current: &Current, lane: &Lane) {
     let Some(poller) = outside::poller() else {
         return;
     };
-    if poller.deliver() && !lane.has_work() {
+    let woke = current.homes.delivering(|| poller.deliver());
+    if woke && !lane.has_work() && !current.homes.took_some() {
         current.leaves_news.set(true);
         poller.pass_on();
     }

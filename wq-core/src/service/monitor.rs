@@ -31,10 +31,12 @@ use excess::Excess;
 use marks::Marks;
 use watchdog::Watchdog;
 
-/// What the last round saw of a lane with waiting work.
+/// What the last round saw of a lane.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     view: OwnerView,
+    /// Its owner slept, or was about to get up: this tells how far it had come, and no more.
+    rests: bool,
     starts: u64,
     /// CPU time of the owner's thread when this item was first seen.
     cpu_at_first: Option<Duration>,
@@ -49,10 +51,27 @@ impl Seen {
         let cpu_at_first = tid.and_then(|tid| os::thread_cpu_time(tid).ok());
         Seen {
             view,
+            rests: false,
             starts,
             cpu_at_first,
             first_ns: os::monotonic_ns(),
         }
+    }
+
+    /// A lane whose owner sleeps for lack of work, or gets up for some.
+    fn resting(view: OwnerView, starts: u64) -> Seen {
+        Seen {
+            rests: true,
+            ..Seen::first(view, starts, None)
+        }
+    }
+
+    /// Whether the same owner had begun items meanwhile, one after the other.
+    fn moved_since(&self, before: Option<&Seen>) -> bool {
+        before.is_some_and(|before| {
+            let same = self.view.worker() == before.view.worker();
+            same && policy::moves(self.starts.saturating_sub(before.starts))
+        })
     }
 }
 
@@ -184,37 +203,44 @@ fn look_at_lane(
 ) -> Activity {
     let key = (pool.id, slot);
     let before = lanes.remove(&key);
+    let same_work = before.filter(|seen| !seen.rests);
     if !lane.has_work() {
-        let Some(seen) = note_running(system, lane, before.as_ref()) else {
+        let Some(seen) = note_running(system, lane, same_work.as_ref()) else {
             return Activity::Idle;
         };
         lanes.insert(key, seen);
-        return if lane.is_costly() {
-            Activity::Dear
-        } else {
-            Activity::Busy
+        return match seen.moved_since(before.as_ref()) {
+            _ if seen.rests => Activity::Idle,
+            _ if !lane.is_costly() => Activity::Busy,
+            true => Activity::Moving,
+            false => Activity::Dear,
         };
     }
-    let Some(seen) = judge(system, pool, lane, before) else {
+    let Some(seen) = judge(system, pool, lane, same_work) else {
         return Activity::Acted;
     };
     lanes.insert(key, seen);
     if pool.attrs.nice < 0 {
         Activity::Highpri
+    } else if seen.moved_since(before.as_ref()) {
+        Activity::Moving
     } else {
         Activity::Waiting
     }
 }
 
 /// Notes the item that a lane runs while nothing waits, so that it can be judged at once when
-/// something does.
+/// something does; or that its owner sleeps. `None`: it has none.
 fn note_running(system: &Arc<SystemInner>, lane: &Lane, before: Option<&Seen>) -> Option<Seen> {
     let view = lane.view();
-    if !view.is_running() {
+    if view.is_vacant() {
         return None;
     }
     let worker = system.worker(view.worker());
     let starts = worker.starts();
+    if !view.is_running() {
+        return Some(Seen::resting(view, starts));
+    }
     if let Some(seen) = before.filter(|b| b.view == view && b.starts == starts) {
         return Some(*seen);
     }
@@ -234,6 +260,12 @@ fn judge(
     }
     let worker = system.worker(view.worker());
     let starts = worker.starts();
+    if view.is_waking() {
+        // It is on its way, or waits for a CPU among many. Whoever is to wake it may not have come
+        // to that yet.
+        worker.parker.unpark();
+        return Some(Seen::resting(view, starts));
+    }
     let first = before.filter(|b| b.view == view && b.starts == starts);
     let Some(seen) = first else {
         // A sleeping owner needs no second look; one that runs may be about to end its item.
@@ -279,12 +311,7 @@ fn rescue(
     let now = os::monotonic_ns();
     let same = |b: &Seen| b.view == view && b.starts == starts;
     let Some(seen) = before.filter(same) else {
-        return Some(Seen {
-            view,
-            starts,
-            cpu_at_first: None,
-            first_ns: now,
-        });
+        return Some(Seen::first(view, starts, None));
     };
     // Relaxed: a setting.
     let patience = system.patience_ns.load(Ordering::Relaxed);
