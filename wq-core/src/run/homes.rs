@@ -70,7 +70,7 @@ impl Homes {
         self.took_some.get()
     }
 
-    /// Where a run of `q` that was woken just now is to go, if not to this worker's own lane.
+    /// Where a run of `q` that has been woken is to go, if not to this worker's own lane.
     #[inline]
     pub(crate) fn home<'a>(
         &self,

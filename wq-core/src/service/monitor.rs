@@ -2,9 +2,9 @@
 //!
 //! A CPU that others keep busy, a kernel without idle class or state files, an item that burns
 //! CPU, a taker that stopped half-way: once a millisecond while work waits it looks at the lanes
-//! that did not move since its last look. A round that is itself late judges nobody (the whole
-//! process may have been stopped). With nothing to do it backs off and in the end sleeps.
-
+//! that did not move since its last look, and less often while all do (`policy/pace.rs`). A round
+//! that is itself late judges nobody (the whole process may have been stopped). With nothing to do
+//! it backs off and in the end sleeps.
 mod bh;
 mod distress;
 mod excess;
