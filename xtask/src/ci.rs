@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::failure::Outcome;
 use crate::process::Cmd;
 use crate::progress::Progress;
-use crate::{ecosystem, features, idle, long, loom, oldest, output, sanitize, smoke, stress};
+use crate::{
+    counts, ecosystem, features, idle, long, loom, oldest, output, sanitize, smoke, stress,
+};
 
 /// What the whole may take from cold on two CPUs; slower is worth a warning, not a failure.
 const BUDGET: Duration = Duration::from_secs(20 * 60);
@@ -17,9 +19,9 @@ pub(crate) fn command(root: &Path) -> Outcome {
     let portable = Cmd::cargo("build -p wq-core --all-targets --target-dir target/portable")
         .env("RUSTFLAGS", "--cfg wq_portable")
         .dir(root);
-    // After the commands: features, models, idleness, stress twice, portable build, oldest
-    // compiler, examples, other people's libraries.
-    let mut progress = Progress::new(before.len() + 9);
+    // After the commands: features, models, idleness, stress twice, instructions, portable build,
+    // oldest compiler, examples, other people's libraries.
+    let mut progress = Progress::new(before.len() + 10);
     for (name, cmd) in &before {
         progress.command(name, cmd)?;
     }
@@ -38,6 +40,7 @@ pub(crate) fn command(root: &Path) -> Outcome {
     progress.step("stress, tsan", "cargo xtask stress --tsan", || {
         stress_under_tsan(root)
     })?;
+    progress.step("counts", "cargo xtask counts", || counts_if_possible(root))?;
     progress.command("portable", &portable)?;
     progress.step("oldest", "cargo xtask oldest", || oldest::check(root))?;
     progress.step("smoke", "cargo xtask smoke", || smoke::command(root))?;
@@ -58,7 +61,18 @@ fn stress_under_tsan(root: &Path) -> Outcome {
     match sanitize::tsan_is_there() {
         Ok(()) => stress::tsan(root, stress::DEFAULT_SECONDS),
         Err(missing) => {
-            long::loud_skip(&missing);
+            long::loud_skip("ThreadSanitizer", &missing);
+            Ok(())
+        }
+    }
+}
+
+/// The instructions of the hot paths, where valgrind is there or can be installed.
+fn counts_if_possible(root: &Path) -> Outcome {
+    match counts::require_valgrind() {
+        Ok(()) => counts::check(root),
+        Err(missing) => {
+            long::loud_skip("The count of instructions", &missing);
             Ok(())
         }
     }

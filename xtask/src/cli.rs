@@ -9,8 +9,8 @@ pub(crate) use args::Args;
 
 use crate::failure::{Failure, Outcome};
 use crate::{
-    ci, ecosystem, features, idle, long, loom, oldest, output, repo, sanitize, smoke, soak, stress,
-    tidy, weaken,
+    ci, counts, ecosystem, features, idle, long, loom, oldest, output, repo, sanitize, smoke, soak,
+    stress, tidy, weaken,
 };
 
 /// The exit code of a command line that makes no sense, as usual.
@@ -31,14 +31,15 @@ struct Command {
 }
 
 /// All commands, in the order of the list.
-const COMMANDS: [Command; 14] = [
+const COMMANDS: [Command; 15] = [
     Command {
         name: "ci",
         usage: "",
         summary: "everything that a change must pass, under 20 minutes",
-        details: "Runs fmt, clippy, tests (tidy among them), rustdoc, loom models, the portable \
-                  build,\nthe check against the oldest supported compiler and the examples, in \
-                  this order.\nStops at the first failure and says how to repeat that step alone.",
+        details: "Runs fmt, clippy, tests (tidy among them), rustdoc, loom models, the counts of \
+                  instructions,\nthe portable build, the check against the oldest supported \
+                  compiler and the examples, in this\norder. Stops at the first failure and says \
+                  how to repeat that step alone.",
         run: |root, args| args.none().and_then(|()| ci::command(root)),
     },
     Command {
@@ -146,6 +147,16 @@ const COMMANDS: [Command; 14] = [
         details: "Gives Systems all kinds of work, waits for half a minute and counts the \
                   wake-ups and the\nCPU time of every thread for ten seconds: there must be none.",
         run: |root, args| args.none().and_then(|()| idle::cmd(root).run()),
+    },
+    Command {
+        name: "counts",
+        usage: "[--write]",
+        summary: "instructions of the hot paths, beside those that are committed",
+        details: "Runs the cases of benches/counts under valgrind and compares with \
+                  benches/counts/figures, by\ncompiler and architecture: more than 2 % above is \
+                  an error. A compiler without figures passes\nwith a note. --write: what was \
+                  counted becomes what is committed. As root it installs\nvalgrind.",
+        run: counts::command,
     },
     Command {
         name: "soak",

@@ -11,6 +11,8 @@
 
 mod ci;
 mod cli;
+mod counts;
+mod debian;
 mod ecosystem;
 mod failure;
 mod features;

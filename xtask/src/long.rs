@@ -28,7 +28,7 @@ pub(crate) fn command(root: &Path) -> Outcome {
         progress.step("asan", "cargo xtask asan", || sanitize::asan(root)),
         progress.step("tsan", "cargo xtask tsan", || match &tsan_missing {
             Some(missing) => {
-                loud_skip(missing);
+                loud_skip("ThreadSanitizer", missing);
                 Ok(())
             }
             None => sanitize::tsan(root),
@@ -38,7 +38,7 @@ pub(crate) fn command(root: &Path) -> Outcome {
         }),
         progress.step("disturbed, tsan", disturbed_tsan, || match &tsan_missing {
             Some(missing) => {
-                loud_skip(missing);
+                loud_skip("ThreadSanitizer", missing);
                 Ok(())
             }
             None => stress::tsan(root, stress::LONG_SECONDS),
@@ -51,7 +51,7 @@ pub(crate) fn command(root: &Path) -> Outcome {
     ];
     progress.finish();
     if let Some(missing) = &tsan_missing {
-        loud_skip(missing);
+        loud_skip("ThreadSanitizer", missing);
     }
     let faults: Vec<String> = results
         .into_iter()
@@ -65,9 +65,9 @@ pub(crate) fn command(root: &Path) -> Outcome {
     }
 }
 
-/// Says that ThreadSanitizer was not run, so that nobody takes the silence for a result.
-pub(crate) fn loud_skip(missing: &Failure) {
+/// Says that something was not run, so that nobody takes the silence for a result.
+pub(crate) fn loud_skip(what: &str, missing: &Failure) {
     output::line("!!!");
-    output::line(&format!("!!! ThreadSanitizer was SKIPPED: {missing}"));
+    output::line(&format!("!!! {what} was SKIPPED: {missing}"));
     output::line("!!!");
 }

@@ -190,8 +190,8 @@ fn report(name: &str, captured: &Captured) -> String {
     }
 }
 
-/// The test program that cargo's JSON lines name.
-fn executable(json: &str) -> Option<PathBuf> {
+/// The program that cargo's JSON lines name last.
+pub(crate) fn executable(json: &str) -> Option<PathBuf> {
     let mark = "\"executable\":\"";
     let at = json.rfind(mark)? + mark.len();
     json[at..].split('"').next().map(PathBuf::from)

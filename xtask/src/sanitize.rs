@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::failure::{Failure, Outcome};
-use crate::output;
 use crate::process::Cmd;
 use crate::source::Source;
+use crate::{debian, output};
 
 /// The only target whose runtimes the recipes know.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -139,7 +139,8 @@ impl Tools {
         match Self::look() {
             Ok(tools) => Ok(tools),
             Err(missing) => {
-                install().map_err(|cause| Failure::new(format!("{missing}; {cause}")))?;
+                debian::install(&PACKAGES)
+                    .map_err(|cause| Failure::new(format!("{missing}; {cause}")))?;
                 Self::look()
             }
         }
@@ -172,23 +173,4 @@ fn packaged(package: &str, ending: &str) -> Outcome<PathBuf> {
         .find(|line| line.ends_with(ending))
         .map(PathBuf::from);
     path.filter(|path| path.exists()).ok_or_else(missing)
-}
-
-/// Installs the packages; only root may, and only where there is `apt-get`.
-fn install() -> Outcome {
-    let user = Cmd::new("id").words("-u").capture(LOOK_LIMIT)?;
-    let packages = PACKAGES.join(" ");
-    if user.stdout.trim() != "0" {
-        return Err(Failure::new(format!("as root: apt-get install {packages}")));
-    }
-    output::line(&format!("installing {packages}"));
-    let apt = |words: &str| {
-        Cmd::new("apt-get")
-            .words(words)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-    };
-    apt("update -qq").run()?;
-    apt("install -y -qq --no-install-recommends")
-        .words(&packages)
-        .run()
 }
