@@ -41,6 +41,11 @@ pub(crate) struct LaneQueue {
     yields: u64,
     /// First in, first out: no slot, no children.
     bound: bool,
+    /// What a search has passed by, of the list that it has come to, in front of what it has still
+    /// to look at there. Here and not with who searches, who may lose the lane half-way.
+    passed: List<Entry>,
+    /// Which list that is.
+    searched: usize,
 }
 
 impl LaneQueue {
@@ -56,6 +61,8 @@ impl LaneQueue {
             pops: 0,
             yields: 0,
             bound,
+            passed: List::new(),
+            searched: 0,
         }
     }
 
@@ -66,6 +73,7 @@ impl LaneQueue {
             + self.resumes.len()
             + self.children.len()
             + self.worklist.len()
+            + self.passed.len()
     }
 
     /// Puts an entry where it belongs.
@@ -91,9 +99,13 @@ impl LaneQueue {
     #[inline(always)]
     pub(crate) fn next(&mut self, inbox: &Inbox) -> Option<Entry> {
         self.pops = self.pops.wrapping_add(1);
-        let listens = self.clock.listens(self.pops) || self.len() == 0;
-        if listens && !inbox.is_empty() {
-            self.take_in(inbox);
+        if self.clock.listens(self.pops) || self.len() == self.passed.len() {
+            if !self.passed.is_empty() {
+                self.put_back();
+            }
+            if !inbox.is_empty() {
+                self.take_in(inbox);
+            }
         }
         let mut waiting = self.waiting();
         if self.order.demote_slot(&waiting) {
@@ -117,6 +129,7 @@ impl LaneQueue {
     /// starts nothing new.
     pub(crate) fn next_resumed(&mut self, inbox: &Inbox) -> Option<Entry> {
         self.pops = self.pops.wrapping_add(1);
+        self.put_back();
         self.take_in(inbox);
         let yielded = |entry: &Entry| entry.meta().is_started();
         let resumed = self.slot.take().or_else(|| self.resumes.pop_front());

@@ -129,10 +129,6 @@ fn hold(current: &Current, lane: &Lane, token: Token, queue: QueueRef) -> bool {
                 }
             }
             Advance::Lost => {
-                let passed = search.give_up();
-                if !passed.is_empty() && passed.push_to(&lane.inbox) {
-                    system.kick(pool, lane);
-                }
                 settle_without_lane(current, &mut ended);
                 return rescued > 0;
             }

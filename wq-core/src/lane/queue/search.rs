@@ -1,8 +1,10 @@
 //! Looking for the entries of one queue in a lane, one at a time, in the order in which they wait.
 //!
 //! For the rescuer, which leaves all others where they are. A section walks over few entries, so
-//! that a lane can be taken from the one who looks; what it has passed by then stands in the
-//! search, in front of what is still to be looked at, and goes back before anything is polled.
+//! that a lane can be taken from the one who looks; what it has passed by then stands beside the
+//! lists, and goes back to the front of its own before anything is polled. If the lane is lost
+//! half-way, whoever has it next does that ([`LaneQueue::next`]): nothing that waits is anywhere
+//! but in the lane.
 
 use crate::entry::Entry;
 use crate::list::List;
@@ -18,10 +20,8 @@ const LISTS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Search {
     queue: QueueRef,
-    /// Which list it has come to.
-    list: usize,
-    /// Entries of that list that were passed, in order.
-    passed: List<Entry>,
+    /// It has come half-way.
+    goes_on: bool,
 }
 
 impl Search {
@@ -29,21 +29,13 @@ impl Search {
     pub(crate) fn new(queue: QueueRef) -> Search {
         Search {
             queue,
-            list: 0,
-            passed: List::new(),
+            goes_on: false,
         }
     }
 
     /// Whether it has passed entries that are to go back: it must go on, in this lane.
     pub(crate) fn goes_on(&self) -> bool {
-        self.list != 0 || !self.passed.is_empty()
-    }
-
-    /// The lane was lost half-way: what was passed, for its inbox. Its order among what is there
-    /// is gone, which nobody was promised.
-    pub(crate) fn give_up(&mut self) -> List<Entry> {
-        self.list = 0;
-        std::mem::replace(&mut self.passed, List::new())
+        self.goes_on
     }
 }
 
@@ -51,41 +43,99 @@ impl LaneQueue {
     /// One step of a search: the next entry, or `None`; then ask [`Search::goes_on`].
     pub(crate) fn search(&mut self, inbox: &Inbox, search: &mut Search) -> Option<Entry> {
         let wanted = |entry: &Entry| entry.meta().queue == search.queue;
-        if !search.goes_on() {
+        if !search.goes_on {
             self.pops = self.pops.wrapping_add(1);
+            self.put_back();
             self.take_in(inbox);
             if self.slot.as_ref().is_some_and(wanted) {
                 return self.slot.take();
             }
         }
         let mut left = MOST_GIVEN;
-        while search.list < LISTS {
-            let list = match search.list {
-                0 => &mut self.resumes,
-                1 => &mut self.children,
-                _ => &mut self.worklist,
-            };
-            let mut found = None;
-            while found.is_none() && left > 0 {
-                match list.pop_front() {
+        while self.searched < LISTS {
+            let (mut found, mut is_over) = (None, false);
+            while found.is_none() && !is_over && left > 0 {
+                match self.searched_list().pop_front() {
                     Some(entry) if wanted(&entry) => found = Some(entry),
-                    Some(entry) => search.passed.push_back(entry),
-                    None => break,
+                    Some(entry) => self.passed.push_back(entry),
+                    None => is_over = true,
                 }
                 left -= 1;
             }
-            if found.is_none() && left == 0 {
+            if found.is_none() && !is_over {
+                search.goes_on = true;
                 return None;
             }
-            search.passed.append(list);
-            std::mem::swap(&mut search.passed, list);
+            let next = self.searched + 1;
+            self.put_back();
             if found.is_some() {
-                search.list = 0;
+                search.goes_on = false;
                 return found;
             }
-            search.list += 1;
+            self.searched = next;
         }
-        search.list = 0;
+        self.searched = 0;
+        search.goes_on = false;
         None
+    }
+
+    /// The list that a search has come to.
+    fn searched_list(&mut self) -> &mut List<Entry> {
+        match self.searched {
+            0 => &mut self.resumes,
+            1 => &mut self.children,
+            _ => &mut self.worklist,
+        }
+    }
+
+    /// Ends a search, wherever it has come to: what it has passed by goes back to where it waited.
+    #[cold]
+    pub(super) fn put_back(&mut self) {
+        let mut passed = std::mem::replace(&mut self.passed, List::new());
+        let list = self.searched_list();
+        passed.append(list);
+        std::mem::swap(&mut passed, list);
+        self.searched = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Place;
+    use super::*;
+    use crate::{System, Workqueue, task};
+
+    /// What a search has passed by when it loses the lane is where the lane's next holder looks, in
+    /// order and counted: a worker that takes all of it, or another search.
+    #[test]
+    fn a_search_that_loses_its_lane_takes_nothing_along() {
+        let system = System::builder().build().expect("a System");
+        let build = |name: &str| Workqueue::unbound(name).system(&system).build();
+        let (mine, other) = (
+            build("mine").expect("a queue"),
+            build("other").expect("one"),
+        );
+        for searches_again in [false, true] {
+            let (mut queue, inbox) = (LaneQueue::new(true), Inbox::new());
+            let mut waiting = Vec::new();
+            for _ in 0..2 * MOST_GIVEN {
+                let (entry, _handle) = task::build(other.0.queue, 0, async {});
+                waiting.push(entry.meta().address());
+                queue.push(entry, Place::Worklist);
+            }
+            let mut first = Search::new(mine.0.queue);
+            assert!(queue.search(&inbox, &mut first).is_none() && first.goes_on());
+            assert_eq!(queue.len(), waiting.len(), "nothing is out of sight");
+            drop(first);
+            let mut second = Search::new(other.0.queue);
+            for (n, address) in waiting.into_iter().enumerate() {
+                let next = match searches_again && n % 2 == 0 {
+                    true => queue.search(&inbox, &mut second),
+                    false => queue.next(&inbox),
+                };
+                assert_eq!(next.map(|entry| entry.meta().address()), Some(address));
+            }
+            assert_eq!(queue.len(), 0);
+        }
     }
 }
