@@ -5,10 +5,14 @@
 //! would never end, whatever happens elsewhere: a blocked thread is neither aborted nor cancelled.
 //! So it is an error at once, which names all of them.
 //!
-//! What is entered is exact, so that there is no false alarm: a flush of an item waits for
-//! executions up to a request, one of a queue for items of certain colours, a join for one task.
-//! Only items that are in the table are followed, and these are inside of their wait. An entry
-//! whose wait is over and whose thread is not up yet covers nobody who is blocked.
+//! What is entered is exact: a flush of an item waits for executions up to a request, one of a
+//! queue for items of certain colours, a join for one task. Only items that are in the table are
+//! followed, and these are inside of their wait. An entry whose wait is over and whose thread is
+//! not up yet covers nobody who is blocked. So there is an alarm only where the wait would not end
+//! by itself.
+//!
+//! It could end by somebody else's deed in one case: a request that waits behind its caller's turn
+//! in an ordered queue might be cancelled. Nobody here can know, and it is told as the others are.
 //!
 //! Not for waits that are awaited: a future may wait for one of several things, and be dropped.
 //! Those, and waits with a limit, the watchdog sees by their age.

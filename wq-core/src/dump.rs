@@ -94,11 +94,13 @@ pub struct QueueDump {
     /// Items that are suspended, oldest first. Those without a number or a name are one entry for
     /// each type.
     pub suspended: Vec<SuspendedItems>,
-    /// Names of items that wait for a slot, in their order; at most 100.
+    /// Names of items that wait for a slot: at most 100, found among the first 1000 that wait (of a
+    /// per-CPU queue, on each CPU). In their order, of each CPU, and of each NUMA node among which
+    /// the limit is divided.
     pub waiting_names: Vec<Arc<str>>,
 }
 
-/// The three kinds of queues.
+/// The kinds of queues.
 ///
 /// # Examples
 /// ```

@@ -132,8 +132,8 @@ pub(crate) struct QueueInner {
     pub(crate) freezable: bool,
     /// Its items burn CPU, and do not hold others back.
     pub(crate) cpu_intensive: bool,
-    /// Its thread for when no worker can be made, if it was built with one. Set before it has a
-    /// handle.
+    /// Its thread for when no worker can be made, if it was built with one. Set before anybody else
+    /// than its builder has a handle.
     pub(crate) rescuer: OnceLock<Arc<Rescuer>>,
     /// What its handles share, while there is one; unset for the System's own queues.
     pub(crate) handle: OnceLock<Weak<handle::QueueHandle>>,
@@ -324,7 +324,7 @@ impl QueueInner {
         if self.ordered && !attrs.ordered {
             let why = "the queue was built ordered; build an unbound one and make that ordered";
             complaints.add("ordered", why);
-        } else if attrs.ordered && !self.is_limited() {
+        } else if attrs.ordered && !self.ordered && !self.makes_wait() {
             let why = "the queue was built without a limit; build it with `.max_active(n)`";
             complaints.add("ordered", why);
         }

@@ -4,8 +4,8 @@
 //! anywhere else through an inbox. Whoever brings work to a lane that nobody runs sees to it
 //! that somebody does ([`SystemInner::kick`]). All wakes go through this one door.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use crate::current::Current;
 use crate::entry::Entry;
@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::{Admission, Charge, Limiter};
-use crate::queue::{QueueInner, QueueRef};
+use crate::queue::{QueueInner, QueueRef, reserve};
 use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
 
@@ -410,8 +410,7 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
         limiter.wait_reserved(place.charge, entry);
         // A slot may have become free since the place was reserved.
         let next = limiter.activate_one();
-        drop(limiter);
-        return start_activated(q, next);
+        return finish(q, limiter, next);
     }
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
@@ -437,8 +436,8 @@ pub(crate) fn submit_permitted(queue: QueueRef, entry: Entry) -> Result<(), (Ent
     let mut limiter = q.limiter(entry.meta().lane());
     limiter.end_permit();
     let next = admit_promised(q, &mut limiter, entry);
-    drop(limiter);
-    start_activated(q, next);
+    // The permit counted for the bound whichever node's items were meant, the item for its own.
+    finish(q, limiter, next);
     Ok(())
 }
 
@@ -481,12 +480,15 @@ pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
     entry.meta().set_colour(colour);
     let mut limiter = q.limiter(entry.meta().lane());
     let next = admit_promised(q, &mut limiter, entry);
-    drop(limiter);
-    start_activated(q, next);
+    finish(q, limiter, next);
 }
 
-/// Brings an item that got a slot (if any did) to a lane.
-fn start_activated(q: &QueueInner, next: Option<Entry>) {
+/// Gives places that have become free to who waits for one, and brings the item that got a slot (if
+/// any did) to a lane.
+fn finish(q: &QueueInner, mut limiter: MutexGuard<'_, Limiter<Entry>>, next: Option<Entry>) {
+    let granted = QueueInner::grants(&mut limiter);
+    drop(limiter);
+    reserve::tell(granted);
     if let Some(next) = next {
         Current::with(|c| start(q, c.filter(|c| q.system.is(&c.system)), next));
     }

@@ -252,7 +252,8 @@ impl Work {
         self.0.kind.name()
     }
 
-    /// Whether this request waits behind what runs of an ordered queue.
+    /// Whether this request waits behind what runs of an ordered queue: it begins after that,
+    /// unless somebody cancels it meanwhile.
     pub(crate) fn is_behind(&self, request: Request, queue: QueueRef) -> bool {
         queue.get().ordered
             && self.0.state.is_pending_as(request)

@@ -155,6 +155,35 @@ fn limits() {
     );
 }
 
+/// What counts items for another reason has no limit, and the largest limit is one.
+#[test]
+fn limits_are_limits() {
+    let system = system();
+    for free in [
+        Workqueue::unbound("q").freezable(),
+        Workqueue::unbound("q").max_pending(3),
+    ] {
+        // It counts what is in flight, but has slots for everybody.
+        let free = free.system(&system).build().unwrap();
+        for (error, field) in [
+            (free.set_max_active(3).unwrap_err(), "max_active"),
+            (free.set_min_active(3).unwrap_err(), "min_active"),
+            (free.set_ordered(true).unwrap_err(), "ordered"),
+        ] {
+            assert_eq!(error.fields().collect::<Vec<_>>(), [field]);
+            assert_says(&error.to_string(), &["built without a limit"]);
+        }
+        free.set_ordered(false).unwrap();
+    }
+    // However many it is, it is a limit: nobody waits, and everybody is accepted.
+    let boundless = Workqueue::unbound("q")
+        .max_active(usize::MAX)
+        .max_pending(0);
+    let boundless = boundless.system(&system).build().unwrap();
+    assert_eq!(boundless.spawn(async { 7 }).wait().unwrap(), 7);
+    boundless.set_ordered(true).unwrap();
+}
+
 /// Nice values out of range; and one error names every bad field.
 #[test]
 fn nice_and_all_fields_at_once() {

@@ -229,6 +229,42 @@ fn declared_blocks_are_mistakes() {
     assert_eq!(system.stats().bh_blocked, 1);
 }
 
+/// What waits on its own account is such a mistake, too, and leaves nothing behind: a scope, and a
+/// queue that is built with a rescuer. The process lives.
+#[test]
+fn waits_inside_of_calls_are_mistakes_as_well() {
+    let (system, cpu) = system();
+    let queue = bh(&system, false);
+    let before = system.stats().queues;
+    let (inner, runs) = (system.clone(), Arc::new(AtomicUsize::new(0)));
+    let counts = runs.clone();
+    let scope = queue.spawn_fn_on(cpu, move || {
+        inner.default_queue().scope(|s| {
+            s.spawn_fn(|| counts.fetch_add(1, Ordering::SeqCst));
+        });
+    });
+    let inner = system.clone();
+    let builds = queue.spawn_fn_on(cpu, move || {
+        let built = Workqueue::unbound("late").rescuer().system(&inner);
+        drop(built.build().expect("a good queue"));
+    });
+    for item in [scope, builds] {
+        let ended = item.wait_timeout(FOR_EVER).expect("it ends");
+        if cfg!(debug_assertions) {
+            let payload = ended.unwrap_err().into_panic();
+            let what = payload.downcast_ref::<String>().expect("a message");
+            assert!(what.contains("must not block"), "{what}");
+        } else {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(system.stats().bh_blocked, 2);
+    let ran = usize::from(!cfg!(debug_assertions));
+    assert_eq!(runs.load(Ordering::SeqCst), ran);
+    wait_until("no queue is left over", || system.stats().queues == before);
+    assert_eq!(end(queue.spawn_fn_on(cpu, || 8)), 8);
+}
+
 /// An item that sleeps without saying so is seen by the monitor, once.
 #[test]
 #[cfg(all(target_os = "linux", not(wq_portable)))]

@@ -149,6 +149,23 @@ fn a_dump_tells_what_is_suspended_and_what_waits() {
     });
 }
 
+/// Goal: a dump of a queue with very many items that wait looks at the first ones alone: it holds
+/// the lock that their queue's items need. Method: a named one before and one behind a thousand.
+#[test]
+fn a_dump_does_not_walk_over_all_that_wait() {
+    let queue = Workqueue::unbound("crowd").max_active(1);
+    let queue = queue.build().expect("a queue");
+    let held = queue.spawn(pending::<()>());
+    drop(queue.builder().name("early").spawn(async {}));
+    (0..1_000).for_each(|_| drop(queue.spawn(async {})));
+    drop(queue.builder().name("late").spawn(async {}));
+    let dump = queue.dump();
+    assert_eq!(dump.stats.waiting, 1_002);
+    assert_eq!(dump.waiting_names, ["early".into()]);
+    held.abort();
+    queue.flush().wait().expect("all end");
+}
+
 /// Goal: armed delayed items are counted, and the state of the queue is told.
 #[test]
 fn a_dump_tells_what_is_armed_and_what_is_closed() {

@@ -112,6 +112,10 @@ fn requests_and_waits_of_a_child_are_errors() {
     let owner = Arc::new(owner.expect("a queue"));
     let begun = system.spawn(pending::<()>());
     let flush = owner.flush();
+    let full = Workqueue::unbound("full").system(&system).max_pending(1);
+    let full = full.build().expect("a queue");
+    let _held = full.reserve().wait().expect("the only place");
+    let (reserve, mut other) = (full.reserve(), full.reserve());
     let refusals = {
         let (system, owner) = (system.clone(), Arc::clone(&owner));
         move || {
@@ -139,6 +143,8 @@ fn requests_and_waits_of_a_child_are_errors() {
     child(|| {
         assert!(begun.wait().unwrap_err().is_forked());
         assert!(flush.wait().unwrap_err().is_forked());
+        assert!(reserve.wait().unwrap_err().is_closed());
+        assert!(other.wait_timeout(FOR_EVER).unwrap_err().is_closed());
         refusals();
     });
     let refused_inside = refusals.clone();

@@ -7,7 +7,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use wq_core::System;
+use wq_core::driver::refuse_threads;
+use wq_core::{System, Workqueue, blocking, current_is_rescuer};
 
 thread_local! {
     /// What the hooks have written on this thread.
@@ -63,6 +64,36 @@ fn every_worker_has_called_the_hooks_before_its_first_item() {
     }
     assert_eq!(ran.len(), 8, "each item held a thread of its own");
     assert!(ran.is_subset(&threads.lock().unwrap()));
+}
+
+/// Goal: a rescuer has called the hooks as well. Method: an item of a queue with one, while all
+/// workers are blocked and the machine refuses threads.
+#[test]
+fn a_rescuer_has_called_the_hooks() {
+    let system = System::builder()
+        .workers(1)
+        .on_thread_start(|| write(1))
+        .on_thread_start(|| write(2))
+        .build()
+        .unwrap();
+    let queue = Workqueue::unbound("writeback").rescuer().system(&system);
+    let queue = queue.build().unwrap();
+    refuse_threads(&system, true);
+    let together = Arc::new(Barrier::new(21));
+    // More than there are workers by now.
+    let blocked: Vec<_> = (0..20)
+        .map(|_| {
+            let together = Arc::clone(&together);
+            system.spawn(async move {
+                blocking(|| together.wait());
+            })
+        })
+        .collect();
+    let rescued = queue.spawn_fn(|| (current_is_rescuer(), written()));
+    assert_eq!(rescued.wait().unwrap(), (true, vec![1, 2]));
+    refuse_threads(&system, false);
+    together.wait();
+    blocked.into_iter().for_each(|item| item.wait().unwrap());
 }
 
 /// Goal: a hook that panics ends neither the process nor its worker nor the hooks after it.

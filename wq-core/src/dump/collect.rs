@@ -24,6 +24,10 @@ use super::{Dump, QueueDump, QueueKind, RunningItem, SuspendedItems, ThreadIs};
 /// with those of their type. A page of text is what people read.
 const MOST_LISTED: usize = 100;
 
+/// Items that wait for a slot, of each slot domain, among which names are looked for: a million of
+/// them would hold the lock for long that their queue's items need.
+const MOST_LOOKED_AT: usize = 1_000;
+
 /// What a type without one is called: the poll was over when we looked.
 const NO_TYPE: &str = "?";
 
@@ -233,7 +237,8 @@ fn limits(q: &QueueInner) -> Limits {
         limits.max_active = bounded(limiter.max_active());
         limits.max_pending = bounded(limiter.max_pending());
         limits.frozen |= limiter.is_frozen();
-        let labelled = limiter.waiting().filter(|entry| entry.meta().is_labelled());
+        let waiting = limiter.waiting().take(MOST_LOOKED_AT);
+        let labelled = waiting.filter(|entry| entry.meta().is_labelled());
         let named = labelled.filter_map(|entry| label::peek(entry.meta().address())?.name);
         let names = &mut limits.waiting_names;
         let room = MOST_LISTED - names.len();

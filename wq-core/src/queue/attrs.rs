@@ -186,8 +186,10 @@ impl SystemInner {
             let Some(attrs) = queue.attrs_now() else {
                 continue;
             };
-            if let Ok(map) = self.map_for(&policy, &attrs) {
-                queue.set_map(&map);
+            match self.map_for(&policy, &attrs) {
+                Ok(map) => queue.set_map(&map),
+                // Its CPUs are not those that they were, all the same.
+                Err(TooManyPools) => queue.share_out(),
             }
         }
         drop(policy);

@@ -12,6 +12,7 @@ use crate::topology::AffinityScope;
 
 use super::attrs::{Attrs, Changing};
 use super::handle::{Queue, Workqueue};
+use super::limit::UNLIMITED;
 use super::map::PoolMap;
 use super::{CLOSED, QueueInner, QueueParts, QueueRef};
 
@@ -200,6 +201,12 @@ impl Common {
         self.system = Some(system.clone());
     }
 
+    /// So many items in flight. However many that are, it is a limit: one that can be changed, and
+    /// beside which `max_pending` counts what waits.
+    fn limit(&mut self, max_active: usize) {
+        self.max_active = Some(max_active.min(UNLIMITED - 1));
+    }
+
     /// The System to build on, if no field is bad.
     pub(super) fn checked(&self) -> Result<Arc<SystemInner>, BuildError> {
         let mut complaints = Complaints::new();
@@ -259,7 +266,9 @@ impl Common {
                 cpu_intensive: self.cpu_intensive,
             },
         );
-        // It is in the System's table now; what follows may wait for a thread.
+        // It is in the System's table now; what follows may wait for a thread, or panic where
+        // nobody may wait. The owner then has it go again.
+        let owner = Workqueue::own(Queue::of_new(Arc::clone(system), queue));
         drop(changing);
         let rescued = if self.rescuer {
             system.ask_rescuer(queue)
@@ -272,12 +281,10 @@ impl Common {
         } else {
             rescued.err().map(Kind::Rescuer)
         };
-        if let Some(fault) = fault {
-            queue.get().set_flags(CLOSED);
-            drop(Queue::of_new(Arc::clone(system), queue));
-            return Err(BuildError(fault));
+        match fault {
+            Some(fault) => Err(BuildError(fault)),
+            None => Ok(owner),
         }
-        Ok(Workqueue::own(Queue::of_new(Arc::clone(system), queue)))
     }
 }
 
@@ -326,7 +333,8 @@ pub(crate) fn make_own(system: &Arc<SystemInner>, own: Own) -> Result<QueueRef, 
         Service::Bh { highpri } => (system.bh_map(highpri)?, None),
         Service::Unbound => {
             let attrs = Attrs::new(system.all_cpus());
-            (system.map_for(&changing, &attrs)?, Some(attrs))
+            let map = system.map_for(&changing, &attrs);
+            (map.or_else(|full| system.default_map(full))?, Some(attrs))
         }
     };
     let parts = QueueParts {
@@ -439,7 +447,7 @@ impl UnboundBuilder {
 
     /// How many items may be in flight, suspended ones included. Default: no limit.
     pub fn max_active(mut self, items: usize) -> UnboundBuilder {
-        self.common.max_active = Some(items);
+        self.common.limit(items);
         self
     }
 
@@ -568,7 +576,7 @@ impl PercpuBuilder {
 
     /// How many items may be in flight on each CPU, suspended ones included. Default: no limit.
     pub fn max_active(mut self, items: usize) -> PercpuBuilder {
-        self.common.max_active = Some(items);
+        self.common.limit(items);
         self
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Limiter<T> {
     permits: usize,
     /// Those who wait for such a place, in order. While there are any, no place is free.
     takers: VecDeque<Arc<Taker>>,
+    /// The limits were lifted for good.
+    over: bool,
 }
 
 /// What one charge has.
@@ -111,6 +113,7 @@ impl<T> Limiter<T> {
             frozen: 0,
             permits: 0,
             takers: VecDeque::new(),
+            over: false,
         }
     }
 
@@ -324,6 +327,7 @@ impl<T> Limiter<T> {
     /// Changes the limit; running items are not interrupted. Then share it out, if the queue is
     /// divided, and call `activate_one` until `None`.
     pub(crate) fn set_max_active(&mut self, max_active: usize) {
+        let max_active = if self.over { UNLIMITED } else { max_active };
         self.max_active = max_active;
         self.min_active = self.min_active.min(max_active);
         for share in self.shares_mut() {
@@ -348,7 +352,7 @@ impl<T> Limiter<T> {
     /// One at a time from now on, when those that are active have ended; or no longer, and then
     /// call `activate_one` until `None`.
     pub(crate) fn set_ordered(&mut self, ordered: bool) {
-        self.ordered = ordered;
+        self.ordered = ordered && !self.over;
     }
 
     /// One more reason to start nothing; running items are not interrupted.
@@ -367,9 +371,10 @@ impl<T> Limiter<T> {
         self.frozen > 0
     }
 
-    /// The queue ends: lifts the limit and every reason to start nothing. Call `activate_one` until
-    /// `None`.
+    /// The queue ends: lifts the limit and every reason to start nothing, for good. Call
+    /// `activate_one` until `None`.
     pub(crate) fn lift(&mut self) {
+        self.over = true;
         self.frozen = 0;
         self.ordered = false;
         self.set_max_active(UNLIMITED);
@@ -410,6 +415,12 @@ impl<T> Limiter<T> {
     /// Items that may hold a slot.
     pub(crate) fn max_active(&self) -> usize {
         self.max_active
+    }
+
+    /// Items of a charge that may hold a slot.
+    #[cfg(test)]
+    pub(crate) fn max_active_of(&self, charge: Charge) -> usize {
+        self.share(charge).max_active
     }
 
     /// Items that may wait, or (see the field) be in flight.
@@ -599,6 +610,17 @@ mod tests {
         assert_eq!(limited.activate_one(), None);
         limited.lift();
         assert_eq!(limited.activate_one(), Some(0));
+    }
+
+    /// A limit that was lifted for the end of its queue does not come back.
+    #[test]
+    fn what_is_lifted_stays_so() {
+        let mut l = Limiter::new(1, UNLIMITED);
+        l.lift();
+        l.set_max_active(1);
+        l.set_ordered(true);
+        assert_eq!(admit(&mut l, 0..3), [0, 1, 2]);
+        assert!(!l.makes_wait());
     }
 
     /// T13, and around it: a node's part by CPUs, never below what each has at least.

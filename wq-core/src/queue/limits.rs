@@ -31,23 +31,32 @@ impl QueueInner {
     /// Deals the nodes' parts of the limit out anew. The caller has the right to change attributes,
     /// and calls `start_what_may` afterwards.
     pub(super) fn share_out(&self) {
-        if !self.is_limited() || self.is_percpu() {
+        self.change_limiters(|_| {});
+    }
+
+    /// Other limits, set by `set` in each of its limiters. The caller has the same right and duty.
+    ///
+    /// The parts are dealt out under the lock under which the limit was set, so that no node ever
+    /// has all of it.
+    fn change_limiters(&self, set: impl Fn(&mut Limiter<Entry>)) {
+        if !self.is_limited() {
             return;
         }
         let system = self.system.get();
         let nodes = system.topology.nodes();
         let cpus = self.map().all_cpus().and(&system.limits.now().allowed);
-        let mut limiter = self.limiter(0);
-        if limiter.is_divided() {
-            limiter.share_out(cpus.count(), |node| cpus.and(&nodes[node]).count());
-        }
+        self.each_limiter(|mut limiter| {
+            set(&mut limiter);
+            if limiter.is_divided() {
+                limiter.share_out(cpus.count(), |node| cpus.and(&nodes[node]).count());
+            }
+        });
     }
 
-    /// Other limits, set by `set` in each of its limiters.
+    /// Other limits, set by `set` in each of its limiters, and what may start for them.
     fn change_limits(&self, set: impl Fn(&mut Limiter<Entry>)) {
         let changing = self.system.get().change_attrs();
-        self.each_limiter(|mut limiter| set(&mut limiter));
-        self.share_out();
+        self.change_limiters(set);
         drop(changing);
         self.start_what_may();
     }
@@ -82,10 +91,7 @@ impl Workqueue {
             let why = "an ordered queue runs one item at a time; build an unbound one instead";
             return Err(BuildError::of("max_active", why));
         }
-        if !q.is_limited() {
-            return Err(BuildError::of("max_active", NO_LIMIT));
-        }
-        self.check_here()?;
+        self.check_limited("max_active")?;
         let max_active = max_active.min(UNLIMITED - 1);
         q.change_limits(|limiter| limiter.set_max_active(max_active));
         Ok(())
@@ -117,10 +123,7 @@ impl Workqueue {
         if q.is_percpu() || q.ordered {
             return refuse("only an unbound queue that is not ordered is divided among nodes");
         }
-        if !q.is_limited() {
-            return refuse(NO_LIMIT);
-        }
-        self.check_here()?;
+        self.check_limited("min_active")?;
         let max_active = q.limiter(0).max_active();
         if min_active > max_active {
             let why = format!("{min_active} is more than `max_active`, which is {max_active}");
@@ -153,6 +156,20 @@ impl Workqueue {
             attrs.ordered = ordered;
             Ok(())
         })
+    }
+
+    /// An error if there is no limit that could be changed: slots that a queue has for freezes, or
+    /// to bound what waits, are for everybody.
+    fn check_limited(&self, field: &'static str) -> Result<(), BuildError> {
+        self.check_here()?;
+        if self.inner().makes_wait() {
+            Ok(())
+        } else if self.0.system.is_closing() {
+            // A shutdown has lifted it.
+            Err(BuildError::closed())
+        } else {
+            Err(BuildError::of(field, NO_LIMIT))
+        }
     }
 
     /// An error in a forked child, where locks may be held for ever.

@@ -175,6 +175,19 @@ impl SystemInner {
         map
     }
 
+    /// The map of the System's default queue, for one with the same attributes. There may be no
+    /// room for the pools that they lead to now: then that queue has kept the map that it had, too.
+    ///
+    /// # Errors
+    /// As given, if there is no such queue yet.
+    pub(crate) fn default_map(&self, full: TooManyPools) -> Result<Arc<PoolMap>, TooManyPools> {
+        let default = self.own.get().ok_or(full)?.default;
+        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = default.get().map();
+        let kept = maps.iter().find(|kept| std::ptr::eq(&***kept, map));
+        kept.cloned().ok_or(full)
+    }
+
     /// The map of the per-CPU pools.
     pub(crate) fn percpu_map(&self, highpri: bool) -> Result<Arc<PoolMap>, TooManyPools> {
         Ok(self.intern_map(PoolMap::percpu(self.percpu_pools(highpri)?)))

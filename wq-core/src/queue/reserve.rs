@@ -78,7 +78,7 @@ impl Taker {
 }
 
 /// Tells those who have got a place.
-pub(super) fn tell(granted: Vec<Arc<Taker>>) {
+pub(crate) fn tell(granted: Vec<Arc<Taker>>) {
     granted.iter().for_each(|taker| taker.answer(Ok(())));
 }
 
@@ -230,6 +230,8 @@ impl Future for Reserve {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &self.state {
+            // Nobody would ever answer, and the limiter may be locked for ever.
+            State::Waits(_) if self.queue.0.system.is_forked() => Err(ReserveError(Why::Closed)),
             State::Ready(answer) => *answer,
             State::Waits(taker) => match taker.poll(cx.waker()) {
                 Poll::Ready(answer) => answer,

@@ -103,14 +103,12 @@ impl Queue {
     fn home_in_node(&self, node: usize) -> usize {
         let system = &self.0.system;
         let here = system.ordinal_of_current_cpu();
-        let in_node = |cpus: &CpuSet| {
-            if cpus.contains(system.cpus[here].cpu) {
-                return Some(here);
-            }
-            let usable = cpus.and(&system.limits.now().allowed);
-            system.cpus.iter().position(|r| usable.contains(r.cpu))
-        };
-        let home = system.topology.nodes().get(node).and_then(in_node);
+        let nodes = system.topology.nodes();
+        let is_here = |cpus: &CpuSet| cpus.contains(system.cpus[here].cpu);
+        if nodes.get(node).is_some_and(is_here) {
+            return here;
+        }
+        let home = system.limits.home_in(node);
         home.unwrap_or_else(|| home_of(system, self.inner()))
     }
 

@@ -81,7 +81,8 @@ impl WaitError {
 
     /// Whether the wait would never have ended: from inside an item for that item, or for its own
     /// queue; or (where the wait has no limit and blocks the thread) for an item that blocks in a
-    /// wait for the caller, perhaps by way of others. The text of the error names them.
+    /// wait for the caller, perhaps by way of others. The text of the error names them. A request
+    /// that is behind one of them in an ordered queue counts as one that nobody will cancel.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.0, Kind::Itself(_) | Kind::Cycle(_))
     }

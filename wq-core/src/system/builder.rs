@@ -363,6 +363,7 @@ impl SystemBuilder {
         watch_forks();
         asym::init();
         let inner = Arc::new(self.inner(topology, &cpus, follow));
+        inner.note_homes();
         service::start(&inner).map_err(BuildError::thread_refused)?;
         let system = System::own(inner);
         system.make_own_queues()?;

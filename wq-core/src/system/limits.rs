@@ -9,7 +9,7 @@
 //!
 //! Not for the System's own choice of CPUs, which is fixed when it is made.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::topology::Topology;
@@ -29,7 +29,13 @@ pub(crate) struct Limits {
     follow: AtomicBool,
     /// When they were read last, ns. The monitor alone writes.
     read_ns: AtomicU64,
+    /// Of each NUMA node, by its place: the ordinal of its first CPU that may be used, or
+    /// [`NO_HOME`]. Derived from `now`, for those who queue items and must not wait.
+    homes: Box<[AtomicUsize]>,
 }
+
+/// A node has no CPU that may be used.
+const NO_HOME: usize = usize::MAX;
 
 /// A reading.
 #[derive(Clone, PartialEq, Debug)]
@@ -53,7 +59,17 @@ impl Limits {
             }),
             follow: AtomicBool::new(follow),
             read_ns: AtomicU64::new(os::monotonic_ns()),
+            homes: (0..topology.nodes().len())
+                .map(|_| AtomicUsize::new(NO_HOME))
+                .collect(),
         }
+    }
+
+    /// The ordinal of the first CPU of a node that may be used, if there is such a node and CPU.
+    pub(crate) fn home_in(&self, node: usize) -> Option<usize> {
+        // Relaxed: wherever an item goes by an older reading, it runs.
+        let home = self.homes.get(node)?.load(Ordering::Relaxed);
+        (home != NO_HOME).then_some(home)
     }
 
     /// The last reading; nothing panics under the lock.
@@ -118,7 +134,19 @@ impl SystemInner {
             worker.set_mask_anew();
         }
         self.bind_spotters();
+        self.note_homes();
         self.remap_all();
+    }
+
+    /// Notes where items for a NUMA node are at home, by the limits now.
+    pub(super) fn note_homes(&self) {
+        let allowed = self.limits.now().allowed;
+        for (node, home) in self.topology.nodes().iter().zip(&self.limits.homes) {
+            let usable = node.and(&allowed);
+            let first = self.cpus.iter().position(|r| usable.contains(r.cpu));
+            // Relaxed: see `home_in`.
+            home.store(first.unwrap_or(NO_HOME), Ordering::Relaxed);
+        }
     }
 
     /// A test's limits, in place of the machine's from now on.
@@ -158,7 +186,6 @@ impl SystemInner {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use super::*;

@@ -2,7 +2,8 @@
 //!
 //! They belong to everybody, so nobody owns them: there are handles only, which cannot flush,
 //! drain or destroy. Three are made with the System, because everything spawns on them; each of
-//! the others when somebody first asks for it. All are served by pools that the System has anyhow.
+//! the others when somebody first asks for it. All but the BH ones are served by pools that the
+//! System has anyhow; the BH pools are made with the first queue that needs them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -110,7 +111,9 @@ impl System {
         }
         let made = place.get_or_init(|| {
             let made = make_own(&self.inner, which.spec(&self.inner));
-            made.expect("the pools that serve it, but BH, were made with the System, and few else")
+            made.expect(
+                "what serves it, but BH, was made with the System, and BH's is there or fits",
+            )
         });
         self.own_queue(*made)
     }

@@ -126,7 +126,6 @@ mod tests {
             let mut first = Search::new(mine.0.queue);
             assert!(queue.search(&inbox, &mut first).is_none() && first.goes_on());
             assert_eq!(queue.len(), waiting.len(), "nothing is out of sight");
-            drop(first);
             let mut second = Search::new(other.0.queue);
             for (n, address) in waiting.into_iter().enumerate() {
                 let next = match searches_again && n % 2 == 0 {

@@ -4,6 +4,7 @@
 //! there. An item tells the pod of the worker that runs it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -303,6 +304,62 @@ fn order_is_for_limited_unbound_queues() {
     }
 }
 
+/// No node has more than its part of a limit at any moment, also not while the limit is set: one
+/// thread sets it again and again, while items of one node come that never end.
+#[test]
+fn a_limit_that_is_set_is_never_exceeded_by_a_node() {
+    let system = two_nodes();
+    let queue = Workqueue::unbound("parts").system(&system).max_active(6);
+    let queue = queue.affinity(AffinityScope::Numa).build();
+    let queue = queue.expect("a queue");
+    queue.set_min_active(0).expect("a limit");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            // Relaxed: the scope's end orders what is looked at.
+            while !over.load(Ordering::Relaxed) {
+                queue.set_max_active(6).expect("a limit");
+            }
+        });
+        let mut most = 0;
+        for _ in 0..200 {
+            let item = |_| queue.spawn_on(0, std::future::pending::<()>());
+            let items: Vec<_> = (0..50).map(item).collect();
+            most = most.max(queue.inner().limiter(0).nr_active());
+            items.iter().for_each(JoinHandle::abort);
+            queue.flush().wait().expect("all end");
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(most, 3);
+    });
+}
+
+/// When a CPU comes back, and there is no room for the pool that a queue would have then, its nodes
+/// have their parts of the limit by the CPUs that there are all the same.
+#[test]
+fn a_limit_is_divided_by_the_cpus_there_are_without_room_for_a_pool() {
+    let system = two_nodes();
+    system.inner.apply_limits(None, CpuSet::from(0..2));
+    let queue = Workqueue::unbound("parts").system(&system).max_active(6);
+    let queue = queue.affinity(AffinityScope::Numa).build();
+    let queue = queue.expect("a queue");
+    queue.set_min_active(0).expect("a limit");
+    let shares = || {
+        let limiter = queue.inner().limiter(0);
+        [1, 2].map(|node| limiter.max_active_of(node))
+    };
+    assert_eq!(shares(), [6, 1]);
+    let map = || std::ptr::from_ref(queue.inner().map());
+    let before = map();
+    let filled = fill_cpu_3(&system);
+    assert!(filled.len() < MAX_POOLS_PER_CPU, "no room is left");
+    system
+        .inner
+        .apply_limits(None, CpuSet::from_iter([0, 1, 3]));
+    assert_eq!(before, map(), "there was room, and nothing is tested");
+    assert_eq!(shares(), [4, 2]);
+}
+
 /// Uses up the places for pools on CPU 3.
 fn fill_cpu_3(system: &System) -> Vec<Workqueue> {
     let mut queues = Vec::new();
@@ -342,6 +399,25 @@ fn a_change_without_room_changes_nothing() {
     assert_eq!(system.default_affinity(), AffinityScope::System);
     system.set_unbound_cpus("0-3").expect("as it is");
     assert_eq!(pods_by_cpu(&other, 4), ["0-3", "0-3", "0-3", "0-3"]);
+}
+
+/// The System's own unbound queues are there whenever somebody asks, also where there is no room
+/// for the pools that they would have then: they are served as the default one is.
+#[test]
+fn the_systems_own_queues_are_there_without_room() {
+    let system = two_nodes();
+    system.inner.apply_limits(None, CpuSet::from(0..2));
+    let scope = system.set_default_affinity(AffinityScope::Numa);
+    scope.expect("there is room");
+    let filled = fill_cpu_3(&system);
+    assert!(filled.len() < MAX_POOLS_PER_CPU, "no room is left");
+    system.inner.apply_limits(None, CpuSet::from(0..4));
+    let error = Workqueue::unbound("new").system(&system).build();
+    error.expect_err("there was room, and nothing is tested");
+    let long = system.default_long_queue();
+    let maps = [&long, &system.default_queue()].map(|q| std::ptr::from_ref(q.inner().map()));
+    assert_eq!(maps[0], maps[1]);
+    assert_eq!(ended(long.spawn(async { 7 })), 7);
 }
 
 /// The mask of all unbound queues cuts each one's CPUs; one of which nothing is left uses all of

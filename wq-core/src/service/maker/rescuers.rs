@@ -80,7 +80,12 @@ impl SystemInner {
     ///
     /// # Errors
     /// If the machine refuses the thread, or the System has stopped.
+    ///
+    /// # Panics
+    /// Inside an item of a BH queue, in a debug build.
     pub(crate) fn ask_rescuer(&self, queue: QueueRef) -> io::Result<()> {
+        // Before anybody is asked: what is asked for must be waited for.
+        block::check();
         let answer = Arc::new(Answer::default());
         {
             let mut state = self.rescuer_requests.lock();

@@ -311,9 +311,7 @@ impl Player<'_> {
     fn limit(&self, at: usize, max_active: usize) {
         let place = self.world.place(at);
         let plan = &self.world.plan.queues[at];
-        // One that has room for so many, or can be frozen, counts what is active, too.
-        let counts = plan.max_active.is_some() || plan.max_pending.is_some() || plan.freezable;
-        let may = plan.kind != super::plan::Kind::Ordered && counts;
+        let may = plan.kind != super::plan::Kind::Ordered && plan.max_active.is_some();
         if may {
             self.world.ledger.set_limit(place.id, max_active);
         }

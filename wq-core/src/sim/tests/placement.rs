@@ -263,6 +263,28 @@ fn t13_nodes_have_their_part_of_the_limit() {
     });
 }
 
+/// Where the limit is divided, a place that a used permit leaves over goes to who waits for one:
+/// the permit counted for every node, its item for its own one.
+#[test]
+fn a_used_permit_gives_the_others_places_back() {
+    simulate_on(two_nodes(), 1, |sim| {
+        let queue = Workqueue::unbound("small").system(&sim.system).cpus("1-3");
+        let queue = queue.affinity(AffinityScope::Numa).max_active(3);
+        let queue = queue.max_pending(0).build().expect("a good queue");
+        queue.set_min_active(0).expect("a limit");
+        // One slot of the first node, two of the other one; whose items may come is not known.
+        sim.here.stand_on(3);
+        let first = queue.reserve().wait().expect("a place");
+        let mut second = queue.reserve();
+        let full = second.wait_timeout(ms(1)).expect_err("there is one place");
+        assert!(full.is_timeout());
+        let item = first.spawn(std::future::pending::<()>());
+        let second = second.wait_timeout(ms(1)).expect("there is one for each");
+        drop(second);
+        item.abort();
+    });
+}
+
 /// Q3: on the caller's CPU if it is of the node, else on the node's first one that may be used;
 /// without such a node or CPU as if nobody had asked.
 #[test]
