@@ -10,7 +10,6 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::CpuSet;
 use crate::current::Current;
 use crate::home::Home;
 pub use crate::outside::{Poller, set_poller};
@@ -23,6 +22,7 @@ use crate::system::System;
 use crate::system::pins;
 use crate::task::join::{JoinError, JoinHandle};
 use crate::timer::Timers;
+use crate::{CpuSet, FakeSpec, SystemBuilder, Topology};
 
 /// The timers that a delay made here and now should use: the current System's, or the
 /// process-wide ones outside any System or when it has stopped.
@@ -168,6 +168,11 @@ pub fn allow_cpus(system: &System, list: &str) {
     let cpus: CpuSet = list.parse().expect("a list of CPUs");
     assert!(!cpus.is_empty(), "some CPU is left");
     system.inner.impose_limits(None, cpus);
+}
+
+/// For tests: has the System that is built believe in this machine, whatever the real one is like.
+pub fn on_machine(builder: SystemBuilder, spec: FakeSpec) -> SystemBuilder {
+    builder.topology(Topology::fake(spec))
 }
 
 /// For tests: has the machine refuse every new worker thread of the System, or no more.

@@ -423,6 +423,32 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     });
 }
 
+/// No item is made for a place that was reserved.
+#[cold]
+pub(crate) fn give_back(queue: QueueRef, home: usize, place: Reserved) {
+    let q = queue.get();
+    if q.is_limited() {
+        let mut limiter = q.limiter(home);
+        let next = if place.active {
+            limiter.release(place.charge)
+        } else {
+            limiter.end_reserved();
+            None
+        };
+        let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
+        let granted = QueueInner::grants(&mut limiter);
+        drop(limiter);
+        reserve::tell(granted);
+        if is_quiet {
+            q.system.get().tell_freezers();
+        }
+        start_activated(q, next);
+    }
+    if q.count_out(Shard::Shared, place.colour) {
+        q.check_waiters(queue);
+    }
+}
+
 /// Queues an item into the place that a permit keeps for it, on a limited queue. The permit is used
 /// up if the item is accepted.
 pub(crate) fn submit_permitted(queue: QueueRef, entry: Entry) -> Result<(), (Entry, Refusal)> {

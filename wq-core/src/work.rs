@@ -431,10 +431,38 @@ impl WorkInner {
         if !self.is_ours(queue) {
             return Queued::Closed;
         }
+        if let Some(answer) = self.refused() {
+            return answer;
+        }
+        let Ok(place) = route::reserve(queue.0.queue, home) else {
+            return Queued::Closed;
+        };
         match self.state.request() {
-            Requested::Disabled => Queued::Disabled,
-            Requested::AlreadyPending => Queued::AlreadyPending,
-            Requested::Granted(request) => self.submit(queue, home, request),
+            Requested::Granted(request) => {
+                let run = self.run_on(queue, request);
+                let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
+                drop(handle);
+                route::submit_reserved(queue.0.queue, entry, place);
+                Queued::New
+            }
+            // Somebody was faster.
+            Requested::Disabled => {
+                route::give_back(queue.0.queue, home, place);
+                Queued::Disabled
+            }
+            Requested::AlreadyPending => {
+                route::give_back(queue.0.queue, home, place);
+                Queued::AlreadyPending
+            }
+        }
+    }
+
+    /// The answer to a request that is not granted, whatever the queue is.
+    pub(crate) fn refused(&self) -> Option<Queued> {
+        match self.state.look()? {
+            Requested::Disabled => Some(Queued::Disabled),
+            Requested::AlreadyPending => Some(Queued::AlreadyPending),
+            Requested::Granted(_) => unreachable!("a look grants nothing"),
         }
     }
 
@@ -477,21 +505,6 @@ impl WorkInner {
             os::sched_yield();
         }
         !self.is_forked()
-    }
-
-    /// Queues a granted request.
-    fn submit(self: &Arc<Self>, queue: &Queue, home: usize, request: Request) -> Queued {
-        let run = self.run_on(queue, request);
-        let (entry, handle) = task::build_for(queue.0.queue, home, run, self.kind);
-        drop(handle);
-        match route::submit(queue.0.queue, entry) {
-            Ok(()) => Queued::New,
-            Err((entry, _)) => {
-                // Dropping the run withdraws the request.
-                drop(entry);
-                Queued::Closed
-            }
-        }
     }
 
     /// Queues a request that was granted before its queue was closed, and counted in.

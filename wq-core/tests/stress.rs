@@ -3,6 +3,9 @@
 //! Nothing may be lost, run twice, run out of order, or need a rescue. Each test is short; those
 //! that are `ignored` are the same for minutes, for `.ci/long`.
 
+#[path = "torture/dice.rs"]
+mod dice;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,30 +17,13 @@ use std::time::{Duration, Instant};
 use wq_core::driver::{be_patient, force_take_over};
 use wq_core::{Queue, System, Workqueue};
 
+use dice::Dice;
+
 /// Longer than any wait that ends.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
 /// The monitor leaves missing wake-ups alone for so long: each rescue is a lost one, then.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A small generator of pseudo-random numbers: the tests repeat by seed.
-#[derive(Clone, Copy)]
-struct Dice(u64);
-
-impl Dice {
-    /// The next number.
-    fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `n`.
-    fn below(&mut self, n: u64) -> u64 {
-        (self.roll() >> 20) % n
-    }
-}
 
 /// What all items of a run share.
 struct World {

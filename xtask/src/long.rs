@@ -12,7 +12,8 @@ const SEEDS: u32 = 100_000;
 
 /// Runs all steps, also behind a failed one: each has something of its own to say.
 pub(crate) fn command(root: &Path) -> Outcome {
-    let stress = Cmd::cargo("test -p wq-core --release --test stress -- --ignored").dir(root);
+    let stress = "test -p wq-core --release --test stress --test torture -- --ignored";
+    let stress = Cmd::cargo(stress).dir(root);
     let deep = format!("cargo xtask loom --preemptions {}", loom::LONG_PREEMPTIONS);
     let disturbed_tsan = "cargo xtask stress --tsan --seconds 600";
     let tsan_missing = sanitize::tsan_is_possible().err();

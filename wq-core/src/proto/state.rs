@@ -78,6 +78,24 @@ impl WorkState {
         })
     }
 
+    /// What a request is answered that is not granted; `None` if one might be. A queue's place is
+    /// sought only then, and before the request: a granted one is never refused, so that nobody
+    /// relies on it in vain.
+    pub(crate) fn look(&self) -> Option<Requested> {
+        // Relaxed: a hint, where there is nothing to synchronise with; `request` decides.
+        if self.0.load(Ordering::Relaxed) & (DISABLE_MASK | PENDING) == 0 {
+            return None;
+        }
+        self.transition(|word| {
+            let answer = if word & DISABLE_MASK != 0 {
+                Some(Requested::Disabled)
+            } else {
+                (word & PENDING != 0).then_some(Requested::AlreadyPending)
+            };
+            (word, answer)
+        })
+    }
+
     /// Gives a granted request back unqueued, or cancels it: the one that was pending, if any was.
     /// No look before tells which that is.
     pub(crate) fn withdraw(&self) -> (Option<Request>, WakeDeferred) {

@@ -287,6 +287,12 @@ impl<T> Limiter<T> {
         self.wait(charge, item);
     }
 
+    /// No item is made for a place on the waiting list that was kept.
+    pub(crate) fn end_reserved(&mut self) {
+        debug_assert!(self.reserved > 0, "`reserve` kept a place");
+        self.reserved -= 1;
+    }
+
     /// An active item has ended; returns the one that gets its slot.
     pub(crate) fn release(&mut self, charge: Charge) -> Option<T> {
         let share = self.share_mut(charge);

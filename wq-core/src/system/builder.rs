@@ -333,7 +333,6 @@ impl SystemBuilder {
     }
 
     /// Has the System believe in this machine.
-    #[cfg(any(test, wq_sim))]
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
         self.topology = Some(topology);
         self

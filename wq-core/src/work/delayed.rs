@@ -345,6 +345,12 @@ impl DelayedInner {
         if !self.work.is_ours(queue) {
             return Queued::Closed;
         }
+        if let Some(answer) = self.work.refused() {
+            return answer;
+        }
+        if queue.is_closed() {
+            return Queued::Closed;
+        }
         match self.work.state().request() {
             Requested::Disabled => Queued::Disabled,
             Requested::AlreadyPending => Queued::AlreadyPending,
@@ -397,7 +403,10 @@ impl DelayedInner {
             }
             Err(_) => {
                 drop(timer);
-                self.work.cancel_request(request);
+                if !self.work.cancel_request(request) {
+                    // Somebody has cancelled it meanwhile.
+                    return Queued::New;
+                }
                 Queued::Closed
             }
         }

@@ -488,12 +488,16 @@ impl Player<'_> {
         let item = self.world.item(item);
         let ledger = self.world.ledger.clone();
         let id = item.id();
-        ledger.fire_now(id);
-        let awaited = ledger.awaited(id);
+        let is_known = ledger.fire_now(id);
+        let mut awaited = ledger.awaited(id);
         let flush = match &item {
             Again::Work(_, work) => work.flush(),
             Again::Delayed(_, delayed) => delayed.flush(),
         };
+        if !is_known {
+            ledger.fired_now(id);
+            awaited = ledger.awaited(id);
+        }
         let told = ledger.clone();
         self.wait(
             how,

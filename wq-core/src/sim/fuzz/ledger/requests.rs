@@ -163,11 +163,29 @@ impl Ledger {
         }
     }
 
-    /// A flush fires the timer now.
-    pub(in crate::sim::fuzz) fn fire_now(&self, work: WorkId) {
+    /// A flush is about to fire the timer. False: that meets a drain which may be over, or not yet;
+    /// the engine decides, and then [`Ledger::fired_now`] looks how.
+    pub(in crate::sim::fuzz) fn fire_now(&self, work: WorkId) -> bool {
         let home = self.current_cpu();
         self.with(|book| {
-            if book.works.armed.contains(&work) {
+            let Some(queue) = book.armed_for(work) else {
+                return true;
+            };
+            let q = &book.queues[queue];
+            if q.is_draining() && q.open.is_empty() {
+                return false;
+            }
+            book.tally.raise(Transition::FiredEarly);
+            book.fire(work, home);
+            true
+        })
+    }
+
+    /// A flush has fired the timer.
+    pub(in crate::sim::fuzz) fn fired_now(&self, work: WorkId) {
+        let home = self.current_cpu();
+        self.with(|book| {
+            if book.armed_for(work).is_some() {
                 book.tally.raise(Transition::FiredEarly);
                 book.fire(work, home);
             }
@@ -214,6 +232,14 @@ impl Book {
     /// Items that are armed.
     pub(super) fn armed(&self) -> usize {
         self.works.armed.len()
+    }
+
+    /// The queue for which an item is armed.
+    fn armed_for(&self, work: WorkId) -> Option<QueueId> {
+        match self.works.states[work].pending {
+            Some(Pending::Armed { queue, .. }) => Some(queue),
+            _ => None,
+        }
     }
 
     /// Catches up with the timers that have fired.
