@@ -213,7 +213,8 @@ fn hold(current: &Current, slot: usize, token: Token) {
             }
             Advance::Empty => {
                 tell(&mut ended);
-                if idle::look_around(current, lane) {
+                // Whoever waited for that item may have been woken into this lane.
+                if lane.has_work() || idle::look_around(current, lane) {
                     continue;
                 }
                 if spin.wait(|| !lane.inbox.is_empty()) {
