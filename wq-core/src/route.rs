@@ -436,13 +436,10 @@ pub(crate) fn give_back(queue: QueueRef, home: usize, place: Reserved) {
             None
         };
         let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
-        let granted = QueueInner::grants(&mut limiter);
-        drop(limiter);
-        reserve::tell(granted);
+        finish(q, limiter, next);
         if is_quiet {
             q.system.get().tell_freezers();
         }
-        start_activated(q, next);
     }
     if q.count_out(Shard::Shared, place.colour) {
         q.check_waiters(queue);
