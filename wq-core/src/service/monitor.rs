@@ -5,6 +5,7 @@
 //! that did not move since its last look, and less often while all do (`policy/pace.rs`). A round
 //! that is itself late judges nobody (the whole process may have been stopped). With nothing to do
 //! it backs off and in the end sleeps.
+
 mod bh;
 mod distress;
 mod excess;
