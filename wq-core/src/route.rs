@@ -185,9 +185,10 @@ pub(crate) fn resume(entry: Entry, while_it_ran: bool) {
             // it would keep, but no reason to go behind all that is new either.
             _ => Place::Resume,
         };
-        let home = local.and_then(|c| c.homes.home(c, q, &entry).map(|lane| (c, lane)));
-        if let Some((current, lane)) = home {
-            return push_home(current, lane, entry);
+        if let Some(current) = local.filter(|c| c.homes.is_delivering()) {
+            if let Some(lane) = current.homes.home(current, q, &entry) {
+                return push_home(current, lane, entry);
+            }
         }
         let entry = match push_here(q, local, entry, place) {
             Ok(()) => return,
@@ -230,6 +231,7 @@ fn push_here(
 }
 
 /// Brings a woken run to the lane of its last poll, another one of the calling worker's pool.
+#[inline(never)]
 fn push_home(current: &Current, lane: &Lane, entry: Entry) {
     hook::at(Point::PushRemote);
     if lane.inbox.push(entry) {

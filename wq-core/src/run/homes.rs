@@ -70,22 +70,24 @@ impl Homes {
         self.took_some.get()
     }
 
-    /// Where a run of `q` that has been woken is to go, if not to this worker's own lane.
-    #[inline]
+    /// Whether this worker delivers at the moment.
+    #[inline(always)]
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.delivers_ns.get() != 0
+    }
+
+    /// While this worker delivers: where a run of `q` that has been woken is to go, if not to this
+    /// worker's own lane.
+    #[inline(never)]
     pub(crate) fn home<'a>(
         &self,
         current: &'a Current,
         q: &QueueInner,
         entry: &Entry,
     ) -> Option<&'a Lane> {
-        match self.delivers_ns.get() {
-            0 => None,
-            now_ns => {
-                let home = self.moving_home(current, q, entry, now_ns);
-                self.took_some.set(self.took_some.get() || home.is_some());
-                home
-            }
-        }
+        let home = self.moving_home(current, q, entry, self.delivers_ns.get());
+        self.took_some.set(self.took_some.get() || home.is_some());
+        home
     }
 
     /// The lane of the run's last poll, if that is another one and comes along.
