@@ -34,6 +34,7 @@
 //! | wait for some time | [`time`] |
 //! | wait for Ctrl-C, `SIGTERM` and other signals | `signal` |
 //! | start other programs and wait for them | `process` |
+//! | keep a value for each task | [`task_local!`](macro@task_local) |
 //! | wait on a thread, inside a task or not | [`block_on`], and `wait` of every wait |
 //! | say in advance that code blocks | [`blocking()`] |
 //! | have an instance of one's own, and end it | [`System`] |
@@ -70,6 +71,7 @@
 //! | `process` | | `process`: children that tasks wait for, on Linux |
 //! | `signal` | | `signal`: Ctrl-C and other signals as futures and streams, on Linux |
 //! | `hyper` | | `hyper`: executor, timer and connections for hyper 1 |
+//! | `test-util` | | clocks that tests stop: `time::pause`, `advance`, `start_paused` |
 //! | `tokio` | | `tokio`: a context for libraries that ask for a tokio runtime |
 //! | `tower` | | `tower`: services (axum's routes, tonic's) whose requests run on a queue |
 //! | `tracing` | | a span of `tracing` around each task, at level `TRACE`, target `wq::task` |
@@ -109,6 +111,7 @@ mod reactor;
 pub mod signal;
 mod spawn;
 pub mod system;
+mod task_local;
 #[cfg(feature = "time")]
 pub mod time;
 #[cfg(feature = "tokio")]
@@ -121,6 +124,7 @@ pub use blocking::{block_on, blocking, run};
 pub use group::{GroupError, JoinAll, JoinNext, TaskGroup, TryJoinAll};
 pub use local::{LocalHandle, LocalSet, RunAll, RunUntil, spawn_local};
 pub use spawn::{current, drain, flush, spawn, spawn_fn, spawn_on, try_spawn};
+pub use task_local::{TaskLocal, TaskLocalError, TaskLocalFuture};
 pub use wq_core::*;
 pub use yield_now::{YieldNow, yield_now};
 

@@ -14,6 +14,9 @@
 //! The clock is [`Instant`], which is monotonic: setting the date has no effect here. On
 //! Linux it stands still while the machine is suspended, and so do all delays.
 //!
+//! In tests it can be stopped, and goes on by itself when nothing else does: see `pause`, with the
+//! feature `test-util`. An [`Instant`] has no way to know of that: [`now`] has.
+//!
 //! A duration that leads past what an [`Instant`] can express means 30 years.
 //!
 //! To delay an item of a queue rather than a task, there is
@@ -24,15 +27,40 @@
 use std::time::{Duration, Instant};
 
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
+#[cfg(feature = "test-util")]
+pub use self::pause::{advance, pause, resume};
 pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 mod interval;
+#[cfg(feature = "test-util")]
+mod pause;
 mod sleep;
 mod source;
 #[cfg(test)]
 mod tests;
 mod timeout;
+
+/// What the clock shows by which delays pass here: [`Instant::now`], unless the System's clock was
+/// stopped for a test. Code that asks this, and takes differences of its answers, can be tested
+/// with a stopped clock.
+///
+/// What it answers in a System whose clock was ever stopped differs from `Instant::now` from then
+/// on: `elapsed`, which asks that, means nothing there.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// # futures::executor::block_on(async {
+/// let begun = wq::time::now();
+/// wq::time::sleep(Duration::from_millis(5)).await;
+/// assert!(wq::time::now() - begun >= Duration::from_millis(5));
+/// # });
+/// ```
+pub fn now() -> Instant {
+    source::now()
+}
 
 /// What a delay is cut to if the clock can't express its end: longer than a machine runs.
 const FAR_FUTURE: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

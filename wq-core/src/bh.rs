@@ -74,6 +74,13 @@ impl Fifo {
         next
     }
 
+    /// Whether nothing is left for the thread, looked at like it does.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_empty(&self, pool: &Pool) -> bool {
+        let taken = self.lock();
+        taken.is_empty() && pool.lanes()[0].inbox.is_empty()
+    }
+
     /// How many entries it gave to the thread so far.
     pub(crate) fn starts(&self) -> u64 {
         // Relaxed: see `next`.

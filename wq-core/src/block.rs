@@ -18,6 +18,8 @@ use crate::os;
 use crate::proto::park::Parker;
 use crate::sense::Sensor;
 use crate::spin::Spin;
+#[cfg(feature = "test-util")]
+use crate::system::rest;
 
 /// Runs `f`, which is going to block, and lets another worker run the calling one's lane
 /// meanwhile.
@@ -168,7 +170,7 @@ pub(crate) fn keep_lane(current: &Current) {
 
 /// Wakes a thread that waits for a future.
 #[derive(Debug)]
-struct ThreadWaker(Parker);
+pub(crate) struct ThreadWaker(pub(crate) Parker);
 
 /// What a thread keeps between its waits.
 struct Waiting {
@@ -239,6 +241,12 @@ fn drive<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     let cached = CACHED.try_with(Cell::take).ok().flatten();
     let mut waiting = cached.unwrap_or_else(Waiting::new);
+    #[cfg(feature = "test-util")]
+    let _noted = match deadline {
+        None => rest::note_wait(&waiting.thread),
+        // It comes back by itself, by the machine's clock.
+        Some(_) => None,
+    };
     let output = loop {
         if let Poll::Ready(output) = future
             .as_mut()

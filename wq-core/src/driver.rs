@@ -32,11 +32,23 @@ use crate::{CpuSet, FakeSpec, SystemBuilder, Topology};
 /// If they are the process-wide ones, these are needed for the first time, and the machine refuses
 /// a thread for them.
 pub fn timers() -> Arc<Timers> {
+    timers_here().unwrap_or_else(process_timers)
+}
+
+/// The timers of the calling worker's System, or of the entered one, unless it has stopped.
+fn timers_here() -> Option<Arc<Timers>> {
     let here = Current::with(|current| current.map(|c| Arc::clone(&c.system.timers)));
     let timers = here.or_else(|| System::entered().map(|system| Arc::clone(&system.inner.timers)));
-    timers
-        .filter(|timers| !timers.is_stopped())
-        .unwrap_or_else(process_timers)
+    timers.filter(|timers| !timers.is_stopped())
+}
+
+/// The timers of the current System, whose clock can be stopped.
+///
+/// # Panics
+/// If the default System must be made and the machine refuses its threads.
+#[cfg(feature = "test-util")]
+pub fn pausable_timers() -> Arc<Timers> {
+    Arc::clone(&System::current().inner.timers)
 }
 
 /// Polls a future on the calling thread until it is ready or `limit` is over. On a worker each
@@ -269,6 +281,11 @@ pub fn be_service_thread() {
 
 /// What the clock of [`timers`] shows, without the cost of a handle to them.
 pub fn now() -> Instant {
+    // A clock that may have been stopped.
+    #[cfg(feature = "test-util")]
+    if let Some(timers) = timers_here() {
+        return timers.now();
+    }
     crate::os::now()
 }
 

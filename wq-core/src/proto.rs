@@ -14,6 +14,8 @@ pub(crate) mod inbox;
 pub(crate) mod owner;
 pub(crate) mod park;
 pub(crate) mod pin;
+#[cfg(any(feature = "test-util", loom))]
+pub(crate) mod rest;
 pub(crate) mod spares;
 pub(crate) mod state;
 pub(crate) mod vigil;

@@ -22,7 +22,15 @@ const SHORT_SLICE_NS: u64 = 100_000;
 pub(crate) fn start(system: &Arc<SystemInner>) -> io::Result<()> {
     spawn(system, "threadd", maker::run)?;
     spawn(system, "monitor", monitor::run)?;
-    spawn(system, "timer", |system| system.timers.run())
+    spawn(system, "timer", serve_timers)
+}
+
+/// Fires delays.
+fn serve_timers(system: &Arc<SystemInner>) {
+    #[cfg(not(feature = "test-util"))]
+    system.timers.run();
+    #[cfg(feature = "test-util")]
+    system.timers.run_and_turn(|| system.is_at_rest());
 }
 
 /// Starts one service thread.

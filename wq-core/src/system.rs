@@ -16,6 +16,8 @@ mod own;
 pub(crate) mod pins;
 pub(crate) mod pools;
 mod report;
+#[cfg(feature = "test-util")]
+pub(crate) mod rest;
 pub(crate) mod shutdown;
 pub(crate) mod watchdog;
 
@@ -154,6 +156,9 @@ pub(crate) struct SystemInner {
     pub(crate) freezer: Freezer,
     /// Delays.
     pub(crate) timers: Arc<Timers>,
+    /// Threads that wait for futures.
+    #[cfg(feature = "test-util")]
+    pub(crate) waits: rest::Waits,
     /// What it knows of items that burn CPU.
     pub(crate) hogs: Hogs,
     /// BH items that blocked, of which was told.

@@ -56,14 +56,20 @@ use std::time::{Duration, Instant};
 use crate::proto::park::Parker;
 use crate::worker::Worker;
 
+#[cfg(feature = "test-util")]
+pub use self::clock::PausableClock;
 pub use self::clock::{Clock, VirtualClock};
 use self::fire::ArmErrorKind;
 pub use self::fire::{ArmError, Fire, OnTimer};
+#[cfg(feature = "test-util")]
+pub use self::pause::Rest;
 pub use self::slab::{MAX_TIMERS, TimerKey};
 use self::wheel::{Expired, Wheel};
 
 mod clock;
 mod fire;
+#[cfg(feature = "test-util")]
+mod pause;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -126,6 +132,9 @@ struct State {
     served: bool,
     /// Has [`Timers::stop`] been called? Then the wheel is empty for ever.
     stopped: bool,
+    /// Those who wait until all rest; told when the clock stands and they do.
+    #[cfg(feature = "test-util")]
+    resters: Vec<std::sync::Weak<pause::Rester>>,
 }
 
 impl Timers {
@@ -146,6 +155,8 @@ impl Timers {
             fired_ns: 0,
             served: false,
             stopped: false,
+            #[cfg(feature = "test-util")]
+            resters: Vec::new(),
         };
         Arc::new(Self {
             start: clock.now(),
@@ -184,7 +195,8 @@ impl Timers {
         }
         let keeper = state.keeper_to_rouse(deadline_ns).filter(|_| armed.is_ok());
         // Relaxed: a hint, see `is_due`. Every writer has the lock.
-        if armed.is_ok() && deadline_ns < self.first_ns.load(Ordering::Relaxed) {
+        let is_first = deadline_ns < self.first_ns.load(Ordering::Relaxed);
+        if armed.is_ok() && is_first && !self.clock.is_paused() {
             self.first_ns.store(deadline_ns, Ordering::Relaxed);
         }
         drop(state);
@@ -240,13 +252,18 @@ impl Timers {
     ///
     /// If another thread is in here.
     pub fn run(&self) {
-        let served = mem::replace(&mut self.lock().served, true);
-        assert!(!served, "timers are served by one thread at a time");
+        self.begin_service();
         let mut due = Vec::with_capacity(FIRE_BATCH);
         while self.wait_for_batch(&mut due) {
             self.fire_all(&mut due);
         }
         self.lock().served = false;
+    }
+
+    /// The calling thread is the one that serves.
+    fn begin_service(&self) {
+        let served = mem::replace(&mut self.lock().served, true);
+        assert!(!served, "timers are served by one thread at a time");
     }
 
     /// Fires what is due now, on the calling thread, and says how many that were.
@@ -304,7 +321,7 @@ impl Timers {
             return None;
         }
         let mut state = self.lock();
-        if state.stopped || state.keeper.is_some() {
+        if state.stopped || state.keeper.is_some() || self.clock.is_paused() {
             return None;
         }
         let until_ns = state.gathered(state.wheel.next_deadline()?);
@@ -326,11 +343,12 @@ impl Timers {
 
     /// Keeps [`Timers::first_ns`] right.
     fn note_first(&self, state: &State) {
+        // While the clock stands, the service thread alone fires: one step at a time.
+        let is_paused = self.clock.is_paused();
+        let first_ns = state.wheel.next_deadline().filter(|_| !is_paused);
         // Relaxed: see `is_due`.
-        self.first_ns.store(
-            state.wheel.next_deadline().unwrap_or(NEVER),
-            Ordering::Relaxed,
-        );
+        self.first_ns
+            .store(first_ns.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     /// Turns a virtual clock forward and tells the service thread, if there is one.
@@ -416,7 +434,7 @@ impl Timers {
             let now_ns = self.to_ns(self.now());
             let expired = state.wheel.expire(now_ns, due, FIRE_BATCH);
             self.note_first(&state);
-            if expired == Expired::More || !due.is_empty() {
+            if expired == Expired::More || !due.is_empty() || self.clock.is_paused() {
                 return true;
             }
             state = self.sleep(state, now_ns);
@@ -434,10 +452,8 @@ impl Timers {
         state.asleep_until_ns = until_ns.unwrap_or(u64::MAX);
         drop(state);
         self.rouse.park(match (until_ns, &self.clock) {
-            (Some(until_ns), Clock::Real) => {
-                Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
-            }
             (None, _) | (_, Clock::Virtual(_)) => None,
+            (Some(until_ns), _) => Some(Duration::from_nanos(until_ns.saturating_sub(now_ns))),
         });
         let mut state = self.lock();
         state.asleep_until_ns = AWAKE;

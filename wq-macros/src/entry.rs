@@ -22,6 +22,7 @@ struct Keys {
     cpus: Option<LitStr>,
     local: Option<LitBool>,
     tokio: Option<LitBool>,
+    start_paused: Option<LitBool>,
     path: Option<Path>,
 }
 
@@ -36,6 +37,7 @@ impl Parse for Keys {
                 "cpus" => set(&mut keys.cpus, input.parse()?, &name)?,
                 "local" => set(&mut keys.local, input.parse()?, &name)?,
                 "tokio" => set(&mut keys.tokio, input.parse()?, &name)?,
+                "start_paused" => set(&mut keys.start_paused, input.parse()?, &name)?,
                 "crate" => {
                     let text: LitStr = input.parse()?;
                     set(&mut keys.path, text.parse()?, &name)?;
@@ -43,7 +45,7 @@ impl Parse for Keys {
                 other => {
                     let message = format!(
                         "unknown key `{other}`; allowed are `workers`, `cpus`, `local`, `tokio`, \
-                         `crate`"
+                         `start_paused`, `crate`"
                     );
                     return Err(Error::new(name.span(), message));
                 }
@@ -113,11 +115,15 @@ fn try_expand(args: TokenStream, item: TokenStream, kind: Kind) -> syn::Result<T
     let keys: Keys = syn::parse2(args)?;
     let function: ItemFn = syn::parse2(item)?;
     check(&function, kind)?;
+    check_keys(&keys, kind)?;
     let path = keys.path.unwrap_or_else(|| syn::parse_quote!(::wq));
     let workers = keys.workers.map(|n| quote!(.workers(#n)));
     let cpus = keys.cpus.map(|list| quote!(.cpus(#list)));
     let local = keys.local.is_some_and(|local| local.value);
-    let builder = quote!(#path::System::builder() #workers #cpus);
+    let paused = keys
+        .start_paused
+        .map(|paused| quote!(.paused_clock(#paused)));
+    let builder = quote!(#path::System::builder() #workers #cpus #paused);
     let tokio = keys.tokio.is_some_and(|tokio| tokio.value);
     let Context {
         make,
@@ -255,6 +261,15 @@ fn check(function: &ItemFn, kind: Kind) -> syn::Result<()> {
         return Err(Error::new(function.sig.ident.span(), message));
     }
     Ok(())
+}
+
+/// Complains of keys that this attribute does not have.
+fn check_keys(keys: &Keys, kind: Kind) -> syn::Result<()> {
+    let Some(paused) = keys.start_paused.as_ref().filter(|_| kind == Kind::Main) else {
+        return Ok(());
+    };
+    let message = "`start_paused` belongs to #[wq::test]: a program's clock runs";
+    Err(Error::new(paused.span(), message))
 }
 
 #[cfg(test)]

@@ -36,8 +36,10 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Runs an `async fn` as a test, on a System of its own that is shut down when it returns.
 ///
-/// Keys as for `#[wq::main]`. Other attributes (`#[should_panic]`, `#[ignore]`) work as usual.
-/// Tasks that the test leaves behind get a second to end and are then dropped.
+/// Keys as for `#[wq::main]`, and `start_paused = true`: the clock stands still, and goes on when
+/// nothing else does; needs wq's feature `test-util`. See `wq::time::pause`. Other attributes
+/// (`#[should_panic]`, `#[ignore]`) work as usual. Tasks that the test leaves behind get a second
+/// to end and are then dropped.
 ///
 /// # Panics
 /// The test fails if its body panics or returns an error, or if the machine refuses the threads.

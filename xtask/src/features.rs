@@ -12,8 +12,8 @@ use crate::process::Cmd;
 /// The library's manifest.
 const MANIFEST: &str = "wq-async/Cargo.toml";
 
-/// Checks the library without features, and with each of them alone; tests the one that `cargo
-/// test` leaves out.
+/// Checks the library without features, and with each of them alone; tests those that `cargo test`
+/// leaves out.
 pub(crate) fn command(root: &Path) -> Outcome {
     let path = root.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|error| Failure::io(path.display(), &error))?;
@@ -29,10 +29,16 @@ pub(crate) fn command(root: &Path) -> Outcome {
         check(&format!("{alone} {target} --features {feature}")).run()?;
         output::line(&format!("  {feature}: ok"));
     }
-    // The one feature that the other tests run without: it changes every task.
-    Cmd::cargo("test --quiet -p wq-async --features tracing --test tracing")
-        .dir(root)
-        .run()
+    // The features that the other tests run without: one changes every task, one every clock.
+    for words in [
+        "test --quiet -p wq-async --features tracing --test tracing",
+        "test --quiet -p wq-async --features test-util --test paused",
+        "test --quiet -p wq-async --features test-util --doc -- time task_local",
+        "test --quiet -p wq-core --features test-util --doc -- paused_clock",
+    ] {
+        Cmd::cargo(words).dir(root).run()?;
+    }
+    Ok(())
 }
 
 /// The names in the manifest's section of features, without the default.

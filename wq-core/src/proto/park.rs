@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+#[cfg(any(feature = "test-util", loom))]
+use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{futex_wait, futex_wake, interrupt};
 
@@ -20,28 +22,34 @@ const ELSEWHERE: u32 = 3;
 
 /// The token of one thread.
 #[derive(Debug)]
-pub(crate) struct Parker(AtomicU32);
+pub(crate) struct Parker {
+    /// One of the above.
+    token: AtomicU32,
+    /// Sleeps begun: see `proto/rest.rs`. The owner alone writes.
+    #[cfg(any(feature = "test-util", loom))]
+    naps: AtomicU64,
+}
 
 impl Parker {
     /// No token.
     pub(crate) fn new() -> Parker {
-        Parker(AtomicU32::new(EMPTY))
+        Parker {
+            token: AtomicU32::new(EMPTY),
+            #[cfg(any(feature = "test-util", loom))]
+            naps: AtomicU64::new(0),
+        }
     }
 
     /// Sleeps until there is a token, and takes it. Only the owner may call. With a limit it
     /// may return without one.
     pub(crate) fn park(&self, limit: Option<Duration>) {
         loop {
-            // Relaxed: the swap below acquires; only the owner takes the token that is there.
-            let announced =
-                self.0
-                    .compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Relaxed);
-            if announced.is_ok() {
-                futex_wait(&self.0, PARKED, limit);
+            if self.announce(PARKED) {
+                futex_wait(&self.token, PARKED, limit);
             }
             // Acquire: pairs with the Release in `unpark`; with several, each continues the
             // release of the one before.
-            if self.0.swap(EMPTY, Ordering::Acquire) == TOKEN || limit.is_some() {
+            if self.token.swap(EMPTY, Ordering::Acquire) == TOKEN || limit.is_some() {
                 return;
             }
             // Woken for no reason.
@@ -51,29 +59,67 @@ impl Parker {
     /// As [`Parker::park`], but waits by `wait`, which [`sync::interrupt`](crate::sync::interrupt)
     /// ends, and returns when that does. False: a token was there, and nothing was waited for.
     pub(crate) fn park_elsewhere(&self, wait: impl FnOnce()) -> bool {
-        // Relaxed: as in `park`.
-        let announced =
-            self.0
-                .compare_exchange(EMPTY, ELSEWHERE, Ordering::Relaxed, Ordering::Relaxed);
-        if announced.is_ok() {
+        let announced = self.announce(ELSEWHERE);
+        if announced {
             wait();
         }
         // Acquire: pairs with the Release in `unpark`, as in `park`.
-        self.0.swap(EMPTY, Ordering::Acquire);
-        announced.is_ok()
+        self.token.swap(EMPTY, Ordering::Acquire);
+        announced
+    }
+
+    /// The owner is about to sleep. False: a token is there.
+    fn announce(&self, how: u32) -> bool {
+        #[cfg(any(feature = "test-util", loom))]
+        {
+            // Relaxed: nobody else writes it.
+            let naps = self.naps.load(Ordering::Relaxed) + 1;
+            // Release: who counts this sleep sees that the one before is over; pairs with the
+            // Acquire in `rests`.
+            self.naps.store(naps, Ordering::Release);
+        }
+        // Release: who sees the sleep sees what its owner did before; pairs with the Acquire in
+        // `rests`. On failure the token is there, which only the owner takes, by a swap.
+        self.token
+            .compare_exchange(EMPTY, how, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Which of its sleeps the owner is in, with no wake-up under way: see `proto/rest.rs`.
+    #[cfg(any(feature = "test-util", loom))]
+    pub(crate) fn rests(&self) -> Option<u64> {
+        // Acquire: pairs with the Release in `announce`; the sleep before this one is over.
+        let naps = self.naps.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `announce`; what the owner did before is visible.
+        let sleeps = matches!(self.token.load(Ordering::Acquire), PARKED | ELSEWHERE);
+        // Relaxed: ordered after the sleep by the load above.
+        (sleeps && self.naps.load(Ordering::Relaxed) == naps).then_some(naps)
+    }
+
+    /// The way to sleep without the sleep, for models that end by themselves.
+    #[cfg(all(test, loom))]
+    pub(crate) fn begin_sleep(&self) {
+        assert!(self.announce(PARKED), "the model gives no token here");
+    }
+
+    /// The way back from it.
+    #[cfg(all(test, loom))]
+    pub(crate) fn end_sleep(&self) {
+        // Acquire: as in `park`.
+        self.token.swap(EMPTY, Ordering::Acquire);
     }
 
     /// Whether a token waits; a hint for who looks before it sleeps.
     pub(crate) fn has_token(&self) -> bool {
         // Relaxed: `park` takes the token and synchronises.
-        self.0.load(Ordering::Relaxed) == TOKEN
+        self.token.load(Ordering::Relaxed) == TOKEN
     }
 
     /// Leaves a token and wakes the owner if it sleeps.
     pub(crate) fn unpark(&self) {
         // Release: pairs with the Acquire in `park` and `park_elsewhere`.
-        match self.0.swap(TOKEN, Ordering::Release) {
-            PARKED => futex_wake(&self.0),
+        match self.token.swap(TOKEN, Ordering::Release) {
+            PARKED => futex_wake(&self.token),
             ELSEWHERE => interrupt(),
             _ => {}
         }

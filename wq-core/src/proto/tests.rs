@@ -19,6 +19,7 @@ mod inbox;
 mod owner;
 mod park;
 mod pin;
+mod rest;
 mod sleep;
 mod spares;
 mod state;

@@ -25,6 +25,8 @@ use crate::sense::report::{Found, Sensing, Sensors};
 use crate::service::maker::rescuers::Requests;
 use crate::stats::Stats;
 use crate::timer::Timers;
+#[cfg(feature = "test-util")]
+use crate::timer::{Clock, PausableClock};
 use crate::topology::{AffinityScope, Topology};
 use crate::{CpuSet, os, service};
 
@@ -76,6 +78,9 @@ pub struct SystemBuilder {
     topology: Option<Topology>,
     /// What each worker thread does first.
     thread_hooks: Hooks,
+    /// Its clock stands still from the start.
+    #[cfg(feature = "test-util")]
+    paused_clock: bool,
 }
 
 impl SystemBuilder {
@@ -94,6 +99,8 @@ impl SystemBuilder {
             hogs: HogSettings::default(),
             topology: None,
             thread_hooks: Hooks::default(),
+            #[cfg(feature = "test-util")]
+            paused_clock: false,
         }
     }
 
@@ -332,6 +339,35 @@ impl SystemBuilder {
         self
     }
 
+    /// Has the clock of the System's delays stand still from the start, or not: for tests, with the
+    /// feature `test-util`. It goes on to the next deadline by itself whenever the System rests:
+    /// no task runs or could, and no worker is inside one that blocks, waits in wq without a limit
+    /// excepted. wq-async has the whole of it in `wq::time`.
+    ///
+    /// The machine's clock goes on, and with it limits of `wait_timeout`, of shutdowns, and all
+    /// that the System does for itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (begun, day) = (Instant::now(), Duration::from_secs(24 * 3600));
+    /// let system = wq_core::System::builder().paused_clock(true).build()?;
+    /// let queue = wq_core::Workqueue::unbound("nightly").system(&system).build()?;
+    /// let (ran, has_run) = std::sync::mpsc::channel();
+    /// let clean_up = wq_core::DelayedWork::new(move || ran.send(()).unwrap());
+    /// let _ = queue.queue_after(&clean_up, day);
+    /// has_run.recv()?;
+    /// assert!(begun.elapsed() < day);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    #[doc(alias = "start_paused")]
+    pub fn paused_clock(mut self, paused: bool) -> SystemBuilder {
+        self.paused_clock = paused;
+        self
+    }
+
     /// Has the System believe in this machine.
     pub(crate) fn topology(mut self, topology: Topology) -> SystemBuilder {
         self.topology = Some(topology);
@@ -388,24 +424,12 @@ impl SystemBuilder {
 
     /// The state.
     fn inner(self, topology: Topology, cpus: &CpuSet, follow: bool) -> SystemInner {
-        let record = |cpu: usize| CpuRecord {
-            cpu,
-            mask: CpuSet::from_iter([cpu]),
-            armed: Arc::new(CachePadded::new(Armed::new())),
-            spotter: Parker::new(),
-            watched: AtomicBool::new(false),
-            spotter_found: Found::new(),
-            spotter_tid: AtomicI32::new(0),
-            bh: OnceLock::new(),
-            bh_blocked: AtomicU64::new(0),
-            pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
-        };
         SystemInner {
             // Relaxed: only uniqueness matters.
             id: NEXT_SYSTEM_ID.fetch_add(1, Ordering::Relaxed),
             tag: self.tag,
             max_lanes: self.workers.unwrap_or(usize::MAX),
-            cpus: cpus.iter().map(record).collect(),
+            cpus: cpus.iter().map(CpuRecord::new).collect(),
             limits: Limits::new(&topology, follow),
             topology,
             thread_hooks: ThreadHooks::new(self.thread_hooks),
@@ -432,7 +456,12 @@ impl SystemBuilder {
             grave: Mutex::new(Vec::new()),
             own: OnceLock::new(),
             freezer: Freezer::default(),
+            #[cfg(not(feature = "test-util"))]
             timers: Timers::new(),
+            #[cfg(feature = "test-util")]
+            timers: Timers::with_clock(Clock::Pausable(PausableClock::new(self.paused_clock))),
+            #[cfg(feature = "test-util")]
+            waits: super::rest::Waits::default(),
             hogs: Hogs::new(self.hogs),
             bh_told: Told::default(),
             watchdog: Watchdog::new(self.watchdog_thresh),
@@ -453,6 +482,24 @@ impl SystemBuilder {
             shutdown_by_maker: Mutex::new(None),
             leavers: Parker::new(),
             shutdown_begun: AtomicBool::new(false),
+        }
+    }
+}
+
+impl CpuRecord {
+    /// A CPU that nobody looks at yet.
+    fn new(cpu: usize) -> CpuRecord {
+        CpuRecord {
+            cpu,
+            mask: CpuSet::from_iter([cpu]),
+            armed: Arc::new(CachePadded::new(Armed::new())),
+            spotter: Parker::new(),
+            watched: AtomicBool::new(false),
+            spotter_found: Found::new(),
+            spotter_tid: AtomicI32::new(0),
+            bh: OnceLock::new(),
+            bh_blocked: AtomicU64::new(0),
+            pools: (0..MAX_POOLS_PER_CPU).map(|_| OnceLock::new()).collect(),
         }
     }
 }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "test-util")]
+pub use super::pause::PausableClock;
+
 /// A source of monotonic time.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -18,6 +21,9 @@ pub enum Clock {
     Real,
     /// A clock that stands still until it is turned.
     Virtual(VirtualClock),
+    /// The machine's, unless somebody has stopped it.
+    #[cfg(feature = "test-util")]
+    Pausable(PausableClock),
 }
 
 impl Clock {
@@ -26,6 +32,17 @@ impl Clock {
         match self {
             Self::Real => crate::os::now(),
             Self::Virtual(clock) => clock.now(),
+            #[cfg(feature = "test-util")]
+            Self::Pausable(clock) => clock.now(),
+        }
+    }
+
+    /// Whether it was stopped and goes on only when nothing else does.
+    pub(super) fn is_paused(&self) -> bool {
+        match self {
+            Self::Real | Self::Virtual(_) => false,
+            #[cfg(feature = "test-util")]
+            Self::Pausable(clock) => clock.is_paused(),
         }
     }
 }

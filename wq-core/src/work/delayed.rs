@@ -381,7 +381,7 @@ impl DelayedInner {
             item: Arc::clone(self),
             request,
         });
-        let now = crate::os::now();
+        let now = timers.now();
         let deadline = now.checked_add(delay.min(FAR)).unwrap_or(now);
         match timers.arm(deadline, Fire::Call(fire)) {
             Ok(key) => {

@@ -31,7 +31,8 @@ fn keys_are_checked() {
     let assert = |args, words, place| assert_complaint(Kind::Main, args, main, words, place);
     assert(
         "flavor = \"multi_thread\"",
-        "unknown key `flavor`; allowed are `workers`, `cpus`, `local`, `tokio`, `crate`",
+        "unknown key `flavor`; allowed are `workers`, `cpus`, `local`, `tokio`, `start_paused`, \
+         `crate`",
         "flavor",
     );
     assert(
@@ -43,6 +44,12 @@ fn keys_are_checked() {
     assert("cpus = 2", "expected string literal", "2");
     assert("local = 1", "expected boolean literal", "1");
     assert("tokio = 1", "expected boolean literal", "1");
+    assert("start_paused = 1", "expected boolean literal", "1");
+    assert(
+        "start_paused = true",
+        "`start_paused` belongs to #[wq::test]",
+        "true",
+    );
     assert("crate = wq", "expected string literal", "wq");
     assert(
         "crate = \"not a path\"",
