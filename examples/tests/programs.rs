@@ -82,6 +82,65 @@ fn delayed_work_ticks_when_it_should() {
     assert_eq!(lines(env!("CARGO_BIN_EXE_delayed_tick")), expected);
 }
 
+/// Goal: what goes into a pipeline comes out of it, in order, within the limits. Method: the
+/// program compares with the same work done one after the other, and its gauges with the limits.
+#[test]
+fn a_pipeline_keeps_its_limits_and_its_order() {
+    let expected = [
+        "all 200 blocks went through: true",
+        "writers that panicked: 0",
+        "in the order of the file: true",
+        "read at most 4 at a time: true",
+        "hashed at most one per CPU: true",
+        "at most 24 inside: true",
+        "as if done one after the other: true",
+    ];
+    assert_eq!(lines(env!("CARGO_BIN_EXE_pipeline")), expected);
+}
+
+/// Goal: jobs keep to their grid, leave out what they miss, and end when told. Method: the program
+/// notes each run; no line has a time in it.
+#[test]
+fn cron_jobs_keep_to_their_grid() {
+    let expected = [
+        "ran 5 times or more: true",
+        "on its grid, each turn once: true",
+        "never early: true",
+        "left out what it missed: true",
+        "pending after the cancel: false",
+        "tonight: New",
+        "now: Rearmed",
+        "cleaned up",
+        "switched off, it was armed: true",
+        "refused: true",
+        "switched on: Some(true)",
+        "the heart has beaten: true",
+        "and stands still: true",
+        "destroyed, pending: false",
+    ];
+    assert_eq!(lines(env!("CARGO_BIN_EXE_cron")), expected);
+}
+
+/// Goal: requests are answered beside queries that burn. Method: each answer is checked by the
+/// program; here that none is missing, and that half of them, where the queries have their own
+/// queue, did not wait for as long as a query on a slow machine.
+#[test]
+fn requests_are_answered_beside_heavy_queries() {
+    let lines = lines(env!("CARGO_BIN_EXE_mixed"));
+    assert!(lines[0].starts_with("queries "), "{lines:?}");
+    let rows: Vec<_> = lines[1..].iter().map(|line| line.split_at(20)).collect();
+    let names: Vec<_> = rows.iter().map(|(name, _)| name.trim_end()).collect();
+    let expected = ["no queries", "on their own queue", "among the requests"];
+    assert_eq!(names, expected);
+    for (name, figures) in &rows {
+        let figures: Vec<_> = figures.split_whitespace().collect();
+        assert_eq!((figures.len(), figures[0]), (5, "300"), "{name}: {lines:?}");
+    }
+    let median = rows[1].1.split_whitespace().nth(1).unwrap();
+    let below_a_second = median.ends_with("ms") || median.ends_with("µs");
+    assert!(below_a_second, "{lines:?}");
+}
+
 /// Goal: naps end side by side and a ticker goes on. Method: every tick is on record; the
 /// median cannot be a matter of naps, so it has to be far below one.
 #[test]
