@@ -83,6 +83,16 @@ async fn sockets_of_the_right_hand_column_work() -> std::io::Result<()> {
     Ok(())
 }
 
+/// The same of signals and children.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+#[wq::test]
+async fn signals_and_children_of_the_right_hand_column_work() -> std::io::Result<()> {
+    drop(wq::signal::ctrl_c());
+    let status = wq::process::Command::new("true").status().await?;
+    assert!(status.success());
+    Ok(())
+}
+
 /// The two attributes of the table.
 mod attributes {
     #[wq::test(local = true)]
