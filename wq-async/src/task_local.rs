@@ -1,4 +1,4 @@
-//! Values that belong to a task: [`task_local!`](crate::task_local), [`TaskLocal`].
+//! Values that belong to a task: [`task_local!`](crate::task_local!), [`TaskLocal`].
 //!
 //! The value travels with the future that was given it: while that is polled, the value is in a
 //! thread-local cell of whichever worker does it, and between two polls in the future. So nothing
@@ -61,7 +61,7 @@ macro_rules! task_local {
     };
 }
 
-/// A value that belongs to a task; [`task_local!`](crate::task_local) declares one.
+/// A value that belongs to a task; [`task_local!`](crate::task_local!) declares one.
 ///
 /// A task that is spawned inside of a scope does not inherit the value: give it a scope of its own.
 pub struct TaskLocal<T: 'static> {
