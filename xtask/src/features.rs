@@ -31,9 +31,8 @@ pub(crate) fn command(root: &Path) -> Outcome {
     }
     // The features that the other tests run without: one changes every task, one every clock.
     for words in [
-        "test --quiet -p wq-async --features tracing --test tracing",
-        "test --quiet -p wq-async --features test-util --test paused",
-        "test --quiet -p wq-async --features test-util --doc -- time task_local",
+        "test --quiet -p wq-async --features tracing,test-util --test tracing --test paused",
+        "test --quiet -p wq-async --features tracing,test-util --doc -- time task_local",
         "test --quiet -p wq-core --features test-util --doc -- paused_clock",
     ] {
         Cmd::cargo(words).dir(root).run()?;
