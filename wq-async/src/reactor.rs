@@ -35,7 +35,8 @@ use self::slot::{Slot, Slots};
 const EVENTS: usize = 256;
 /// The number of the descriptor that ends a wait; no place has it.
 const INTERRUPT: u64 = u64::MAX;
-/// A busy worker looks around when nobody has for so long, ns: about as long as ten short items.
+/// A busy worker looks around when nobody has for so long, ns: each look is a system call, and
+/// finds as many events as came meanwhile.
 const GLANCE_EVERY_NS: u64 = 100_000;
 
 /// The reactor.

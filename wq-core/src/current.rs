@@ -97,6 +97,7 @@ thread_local! {
 impl Current {
     /// A worker without lane and item, which its pool expects.
     pub(crate) fn new(system: Arc<SystemInner>, pool: Arc<Pool>, worker: Arc<Worker>) -> Current {
+        let homes = Homes::new(pool.lanes().len());
         Current {
             system,
             pool,
@@ -117,7 +118,7 @@ impl Current {
             has_news: Cell::new(false),
             leaves_news: Cell::new(false),
             due: RefCell::new(Vec::new()),
-            homes: Homes::new(),
+            homes,
         }
     }
 

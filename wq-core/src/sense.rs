@@ -54,6 +54,8 @@ pub(crate) enum Look {
     Running,
     /// The owner's state could not be told, now or ever.
     Unseen,
+    /// The owner was woken and is not up yet: it may wait for a CPU among many.
+    Waking,
     /// Somebody was woken or the lane was given away.
     Acted,
     /// The lane was to be given away, but there is no spare worker yet, or the owner moved.
@@ -96,7 +98,7 @@ impl SystemInner {
             // Whoever gave it the lane, or is to wake it, may not have come to that yet. It sleeps
             // in no item: another worker would be one too many.
             worker.parker.unpark();
-            return Look::Acted;
+            return Look::Waking;
         }
         self.examine_running(pool, lane, seen, sensor, blocked_for_ns)
     }

@@ -337,8 +337,8 @@ impl SystemInner {
         }
     }
 
-    /// Nothing waits: on CPUs without a spotter the monitor clears the flag in its place. Who
-    /// reads it a moment too early is found by the monitor's next round.
+    /// Nothing waits, or all CPUs have spotters: on those without one the monitor clears the flag
+    /// in its place. Who reads it a moment too early is found by the monitor's next round.
     pub(crate) fn disarm_unspotted(&self) {
         let unspotted = |r: &&CpuRecord| !r.spotter_found.get().works() && r.armed.is_armed();
         for record in self.cpus.iter().filter(unspotted) {
@@ -367,7 +367,8 @@ impl SystemInner {
         }
     }
 
-    /// Work waits behind a running item: has the monitor look within its shortest pause.
+    /// Work waits behind a running item: has the monitor look within its shortest pause, or within
+    /// two if all lanes came along at its last look.
     pub(crate) fn hurry_monitor(&self, lane: &Lane) {
         // Relaxed: a hint; what is missed waits for the end of a longer pause.
         if lane.armed.hurry()

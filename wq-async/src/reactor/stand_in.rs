@@ -21,7 +21,9 @@ use super::Reactor;
 
 /// Shortest and longest time between two looks: an event waits for twice that, if all workers are
 /// inside long items for the first time. Each look takes a CPU from a worker.
-const ROUND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
+const ROUND: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(2));
+/// Claims within a round that make the next one longer: who claims so often runs short items.
+const MANY_CLAIMS: u32 = 8;
 /// It sleeps after so many rounds in which a worker has waited all the time, and is woken when that
 /// one leaves: a wake-up for each pause longer than that is no cost.
 const QUIET_ROUNDS: u32 = 8;
@@ -51,12 +53,10 @@ fn run(reactor: &Reactor) {
         let wanted = reactor.wanted.swap(false, Ordering::Relaxed);
         let now = reactor.vigil.look();
         let same = now.claims == claims;
+        // Their number has 30 bits, and so few pass in a round that this is right modulo 2^30.
+        let many = now.claims.wrapping_sub(claims) % (1 << 30) >= MANY_CLAIMS;
         claims = now.claims;
-        round = if same || wanted {
-            ROUND.0
-        } else {
-            (round * 2).min(ROUND.1)
-        };
+        round = if many && !wanted { ROUND.1 } else { ROUND.0 };
         quiet = if same && now.is_held { quiet + 1 } else { 0 };
         if quiet >= QUIET_ROUNDS {
             quiet = 0;

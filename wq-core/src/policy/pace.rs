@@ -17,7 +17,7 @@ const PAUSE_ACTED: Duration = Duration::from_micros(100);
 const PAUSE_ALONE: Duration = Duration::from_micros(200);
 /// Longest pause while work waits behind items that come to their ends: a wake-up of the monitor
 /// costs those that it interrupts more than itself, their caches above all.
-const PAUSE_MOVING: Duration = Duration::from_millis(4);
+const PAUSE_MOVING: Duration = Duration::from_millis(2);
 /// Items that a lane has begun since the last round, at least, if it moves.
 const MOVES: u64 = 8;
 /// A round that comes this many times too late judges nobody.
@@ -35,10 +35,10 @@ const IDLE_FOR_RESCUE: Duration = Duration::from_millis(100);
 pub(crate) enum Activity {
     /// No lane runs, nothing waits.
     Idle,
+    /// All lanes that run come along with short items, one after the other; work may wait there.
+    Moving,
     /// Lanes run and nothing waits behind.
     Busy,
-    /// Work waits, or may at any moment, behind short items that come to their ends.
-    Moving,
     /// As above, with items that last: work may wait behind one at any moment.
     Dear,
     /// Work waits.
@@ -75,9 +75,11 @@ pub(crate) struct Pace {
     moving: bool,
 }
 
-/// Whether a lane that began so many items since the last round is one that moves.
-pub(crate) fn moves(begun: u64) -> bool {
-    begun >= MOVES
+/// Whether a lane that began so many items since the last round, `passed` ago, is one that moves.
+/// Not if that was long ago, or (zero) says nothing of what happened meanwhile: the last item of
+/// many may be a long one.
+pub(crate) fn moves(begun: u64, passed: Duration) -> bool {
+    begun >= MOVES && !passed.is_zero() && passed <= PAUSE_MOVING * 2
 }
 
 impl Pace {
@@ -106,7 +108,8 @@ impl Pace {
         self.late && !was_late
     }
 
-    /// Whether the pause is longer than it would be if work waited, and somebody minds.
+    /// Whether the pause is to be cut short when work begins to wait: it is longer than it would be
+    /// if work waited, and not because all comes along anyway.
     pub(crate) fn is_long(&self, company: Company) -> bool {
         self.pause > PAUSE.0 && !self.moving && company != Company::NotWanted
     }
@@ -186,7 +189,7 @@ mod tests {
     #[test]
     fn what_moves_is_looked_at_less() {
         let with = pauses(Activity::Moving, Company::Spotters);
-        assert_eq!(with, [1_000, 2_000, 4_000, 4_000, 4_000, 4_000]);
+        assert_eq!(with, [1_000, 2_000, 2_000, 2_000, 2_000, 2_000]);
         let alone = pauses(Activity::Moving, Company::Nobody);
         assert_eq!(alone[1..], [1_000; 5]);
         let company = Company::Spotters;
@@ -195,7 +198,12 @@ mod tests {
         assert!(moving.next(Activity::Busy, company).is_long(company));
         assert_eq!(moving.next(Activity::Waiting, company).pause, PAUSE.0);
         assert_eq!(moving.next(Activity::Dear, company).pause, PAUSE.0);
-        assert!(moves(MOVES) && !moves(MOVES - 1));
+        assert!(
+            Activity::Moving < Activity::Busy,
+            "one that may stand is more"
+        );
+        assert!(moves(MOVES, PAUSE_MOVING) && !moves(MOVES - 1, PAUSE_MOVING));
+        assert!(!moves(1_000, Duration::ZERO) && !moves(1_000, PAUSE.1));
     }
 
     /// Whatever it found, a later finding is answered at its own pace.

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use crate::current::Current;
 use crate::entry::Entry;
 use crate::lane::Lane;
-use crate::os;
 use crate::proto::owner::OwnerView;
 use crate::queue::QueueInner;
 
-/// Lanes that are remembered; others share a place.
-const PLACES: usize = 8;
 /// A lane that began no item for so long, as far as this worker has seen, may stand still, ns.
 const STANDS_AFTER_NS: u64 = 100_000;
+/// A lane that began an item since the last look moves, if that look is no older than this, ns.
+/// Else the item may have begun long ago.
+const LOOKED_WITHIN_NS: u64 = 500_000;
+/// A lane whose items cost more than this, in the mean, lets others wait for too long, ns.
+const DEAR_NS: u64 = STANDS_AFTER_NS / 2;
 
 /// What a worker remembers of other lanes while it delivers.
 #[derive(Debug)]
@@ -27,31 +29,36 @@ pub(crate) struct Homes {
     delivers_ns: Cell<u64>,
     /// The last delivery took something to another lane.
     took_some: Cell<bool>,
-    seen: [Cell<Option<Seen>>; PLACES],
+    /// By slot of the pool.
+    seen: Box<[Cell<Option<Seen>>]>,
 }
 
 /// A lane as it was seen.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    slot: usize,
     view: OwnerView,
     starts: u64,
     /// When it was seen like this for the first time, ns.
     since_ns: u64,
+    /// When it was looked at last, ns.
+    looked_ns: u64,
+    /// It was seen to come to this.
+    moved: bool,
 }
 
 impl Homes {
-    /// Nothing was seen.
-    pub(crate) fn new() -> Homes {
+    /// Nothing was seen of so many lanes.
+    pub(crate) fn new(lanes: usize) -> Homes {
         Homes {
             delivers_ns: Cell::new(0),
             took_some: Cell::new(false),
-            seen: [const { Cell::new(None) }; PLACES],
+            seen: (0..lanes).map(|_| Cell::new(None)).collect(),
         }
     }
 
-    /// Runs `deliver`, which wakes tasks that this worker has heard something for.
-    pub(super) fn delivering<R>(&self, deliver: impl FnOnce() -> R) -> R {
+    /// Runs `deliver`, which wakes tasks that this worker has heard something for, at this moment
+    /// of the monotonic clock.
+    pub(super) fn delivering<R>(&self, now_ns: u64, deliver: impl FnOnce() -> R) -> R {
         /// Ends the delivery however that ends.
         struct End<'a>(&'a Cell<u64>);
         impl Drop for End<'_> {
@@ -60,7 +67,7 @@ impl Homes {
             }
         }
         self.took_some.set(false);
-        self.delivers_ns.set(os::monotonic_ns().max(1));
+        self.delivers_ns.set(now_ns.max(1));
         let _end = End(&self.delivers_ns);
         deliver()
     }
@@ -113,33 +120,51 @@ impl Homes {
         if is_own || slot >= pool.in_use() || !view.is_running() || view.is_waking() {
             return None;
         }
-        let now = Seen {
-            slot,
-            view,
-            starts: current.system.worker(view.worker()).starts(),
-            since_ns: now_ns,
-        };
-        let place = &self.seen[slot % PLACES];
-        let (moves, seen) = now.after(place.get());
+        if lane.cost_ns() > DEAR_NS {
+            return None;
+        }
+        let place = self.seen.get(slot)?;
+        let starts = current.system.worker(view.worker()).starts();
+        let seen = Seen::now(view, starts, now_ns).after(place.get());
         place.set(Some(seen));
-        moves.then_some(lane)
+        seen.moves().then_some(lane)
     }
 }
 
 impl Seen {
-    /// Whether the lane moves, as far as it was seen, and what to remember of it.
-    fn after(self, before: Option<Seen>) -> (bool, Seen) {
-        match before.filter(|before| before.slot == self.slot) {
-            // The first sight says nothing of how long it has been like this.
-            None => (false, self),
-            Some(before) if (before.view, before.starts) != (self.view, self.starts) => {
-                (true, self)
+    /// The first sight of a lane, which says nothing of how long it has been like this.
+    fn now(view: OwnerView, starts: u64, now_ns: u64) -> Seen {
+        Seen {
+            view,
+            starts,
+            since_ns: now_ns,
+            looked_ns: now_ns,
+            moved: false,
+        }
+    }
+
+    /// What to remember of this first sight, if there was one before.
+    fn after(self, before: Option<Seen>) -> Seen {
+        let Some(before) = before else {
+            return self;
+        };
+        let gap_ns = self.looked_ns.saturating_sub(before.looked_ns);
+        if (before.view, before.starts) == (self.view, self.starts) {
+            Seen {
+                looked_ns: self.looked_ns,
+                ..before
             }
-            Some(before) => {
-                let stands_ns = self.since_ns.saturating_sub(before.since_ns);
-                (stands_ns < STANDS_AFTER_NS, before)
+        } else {
+            Seen {
+                moved: gap_ns < LOOKED_WITHIN_NS,
+                ..self
             }
         }
+    }
+
+    /// Whether the lane moves, as far as it was seen.
+    fn moves(&self) -> bool {
+        self.moved && self.looked_ns.saturating_sub(self.since_ns) < STANDS_AFTER_NS
     }
 }
 
@@ -148,25 +173,24 @@ mod tests {
     use super::*;
     use crate::proto::owner::Owner;
 
-    /// A lane is trusted once it has been seen to begin another item, and for a moment after that;
-    /// another lane that shares its place is another story.
+    /// A lane is trusted once it has been seen to begin another item a moment ago, and for a moment
+    /// after that.
     #[test]
     fn a_lane_that_stands_still_gets_nothing() {
         let view = Owner::vacant().view();
-        let seen = |slot, starts, since_ns| Seen {
-            slot,
-            view,
-            starts,
-            since_ns,
-        };
-        let (moves, first) = seen(1, 5, 1_000).after(None);
-        assert!(!moves);
-        let (moves, same) = seen(1, 5, 1_000 + STANDS_AFTER_NS).after(Some(first));
-        assert_eq!((moves, same.since_ns), (false, 1_000));
-        let (moves, next) = seen(1, 6, 500_000).after(Some(same));
-        assert_eq!((moves, next.since_ns), (true, 500_000));
-        assert!(seen(1, 6, 499_999 + STANDS_AFTER_NS).after(Some(next)).0);
-        assert!(!seen(1, 6, 500_000 + STANDS_AFTER_NS).after(Some(next)).0);
-        assert!(!seen(9, 7, 500_001).after(Some(next)).0);
+        let now = |starts, now_ns| Seen::now(view, starts, now_ns);
+        let first = now(5, 1_000).after(None);
+        assert!(!first.moves());
+        let same = now(5, 2_000).after(Some(first));
+        assert!(!same.moves(), "nobody has seen it move");
+        let next = now(6, 2_000 + LOOKED_WITHIN_NS - 1).after(Some(same));
+        assert!(next.moves());
+        let later = |ns| now(6, next.since_ns + ns).after(Some(next));
+        assert!(later(STANDS_AFTER_NS - 1).moves());
+        assert!(!later(STANDS_AFTER_NS).moves());
+        // It has begun something else meanwhile, and nobody knows when.
+        let old = now(9, next.looked_ns + LOOKED_WITHIN_NS).after(Some(next));
+        assert!(!old.moves() && !now(9, old.looked_ns + 1).after(Some(old)).moves());
+        assert!(now(10, old.looked_ns + 2).after(Some(old)).moves());
     }
 }

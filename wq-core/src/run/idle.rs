@@ -19,7 +19,11 @@ use crate::proto::owner::Token;
 /// no moment awake. True: there is work.
 pub(super) fn look_around(current: &Current, lane: &Lane) -> bool {
     let poller = outside::poller().filter(|_| may_listen(current));
-    let found = poller.is_some_and(|poller| current.homes.delivering(|| poller.peek()));
+    let found = poller.is_some_and(|poller| {
+        current
+            .homes
+            .delivering(os::monotonic_ns(), || poller.peek())
+    });
     (fire_timers(current) || found) && lane.has_work()
 }
 
@@ -27,7 +31,7 @@ pub(super) fn look_around(current: &Current, lane: &Lane) -> bool {
 pub(super) fn glance(current: &Current, now_ns: u64) {
     current.leaves_news.set(false);
     if let Some(poller) = outside::poller().filter(|_| may_listen(current)) {
-        current.homes.delivering(|| poller.glance(now_ns));
+        current.homes.delivering(now_ns, || poller.glance(now_ns));
     }
     fire_timers(current);
 }
@@ -188,7 +192,9 @@ fn deliver(current: &Current, lane: &Lane) {
     let Some(poller) = outside::poller() else {
         return;
     };
-    let woke = current.homes.delivering(|| poller.deliver());
+    let woke = current
+        .homes
+        .delivering(os::monotonic_ns(), || poller.deliver());
     if woke && !lane.has_work() && !current.homes.took_some() {
         current.leaves_news.set(true);
         poller.pass_on();

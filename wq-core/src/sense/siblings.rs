@@ -147,7 +147,7 @@ impl SystemInner {
             Look::Blocked
         };
         match look {
-            Look::Acted => return Found::Acted,
+            Look::Acted | Look::Waking => return Found::Acted,
             Look::Fine => return Found::Nothing,
             Look::Blocked | Look::Refused | Look::Running | Look::Unseen => {}
         }

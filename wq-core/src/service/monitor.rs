@@ -67,11 +67,11 @@ impl Seen {
         }
     }
 
-    /// Whether the same owner had begun items meanwhile, one after the other.
-    fn moved_since(&self, before: Option<&Seen>) -> bool {
+    /// Whether the same owner has begun items since the last round, one after the other.
+    fn moved_since(&self, before: Option<&Seen>, passed: Duration) -> bool {
         before.is_some_and(|before| {
             let same = self.view.worker() == before.view.worker();
-            same && policy::moves(self.starts.saturating_sub(before.starts))
+            same && policy::moves(self.starts.saturating_sub(before.starts), passed)
         })
     }
 }
@@ -128,6 +128,8 @@ pub(super) fn run(system: &Arc<SystemInner>) {
             }
             // Whoever woke us armed; after a busy last look we do it ourselves.
             let _ = system.monitor_armed.arm();
+            // It tells nothing of what runs now.
+            memory.lanes.clear();
             (pace, last) = (Pace::fresh(company), os::monotonic_ns());
         }
     }
@@ -150,13 +152,16 @@ fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
 fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
+    let mut raised = false;
     let away: u32 = pools.iter().map(|pool| pool.away()).sum();
     system.stats.away_peak.at_least(u64::from(away));
     memory.excess.round(system, &pools, passed);
     names::round(system, os::monotonic_ns());
     for pool in &pools {
         for (slot, lane) in pool.lanes().iter().enumerate() {
-            activity = activity.max(look_at_lane(system, &mut memory.lanes, pool, slot, lane));
+            let found = look_at_lane(system, &mut memory.lanes, pool, slot, lane, passed);
+            raised |= pool.attrs.nice < 0 && !lane.view().is_vacant();
+            activity = activity.max(found);
         }
         if pool.burners.has_waiting() {
             look_at_burners(system, pool);
@@ -172,7 +177,11 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
     if system.sensors.any() && memory.marks.round(system, os::monotonic_ns()) {
         activity = activity.max(Activity::Dear);
     }
-    activity
+    match activity {
+        // Who looks seldom is to be called for work of a high priority, where there is any of late.
+        Activity::Moving if raised => Activity::Busy,
+        found => found,
+    }
 }
 
 /// The worker, if its use of CPU time is anybody's concern.
@@ -194,13 +203,14 @@ fn look_at_burners(system: &Arc<SystemInner>, pool: &Pool) {
     system.start_burner(pool, pool.burners.unstick());
 }
 
-/// Looks at one lane.
+/// Looks at one lane, `passed` after the last round.
 fn look_at_lane(
     system: &Arc<SystemInner>,
     lanes: &mut HashMap<(u32, usize), Seen>,
     pool: &Arc<Pool>,
     slot: usize,
     lane: &Lane,
+    passed: Duration,
 ) -> Activity {
     let key = (pool.id, slot);
     let before = lanes.remove(&key);
@@ -210,11 +220,14 @@ fn look_at_lane(
             return Activity::Idle;
         };
         lanes.insert(key, seen);
-        return match seen.moved_since(before.as_ref()) {
-            _ if seen.rests => Activity::Idle,
-            _ if !lane.is_costly() => Activity::Busy,
-            true => Activity::Moving,
-            false => Activity::Dear,
+        return if seen.rests {
+            Activity::Idle
+        } else if seen.moved_since(before.as_ref(), passed) {
+            Activity::Moving
+        } else if lane.is_costly() {
+            Activity::Dear
+        } else {
+            Activity::Busy
         };
     }
     let Some(seen) = judge(system, pool, lane, same_work) else {
@@ -223,9 +236,10 @@ fn look_at_lane(
     lanes.insert(key, seen);
     if pool.attrs.nice < 0 {
         Activity::Highpri
-    } else if seen.moved_since(before.as_ref()) {
+    } else if seen.moved_since(before.as_ref(), passed) && system.company() == Company::Spotters {
         Activity::Moving
     } else {
+        // Without spotters all that waits is to be looked at.
         Activity::Waiting
     }
 }
@@ -261,20 +275,14 @@ fn judge(
     }
     let worker = system.worker(view.worker());
     let starts = worker.starts();
-    if view.is_waking() {
-        // It is on its way, or waits for a CPU among many. Whoever is to wake it may not have come
-        // to that yet.
-        worker.parker.unpark();
-        return Some(Seen::resting(view, starts));
-    }
     let first = before.filter(|b| b.view == view && b.starts == starts);
     let Some(seen) = first else {
         // A sleeping owner needs no second look; one that runs may be about to end its item.
-        let looked = system.examine(pool, lane, Sensor::Monitor, 0);
-        if looked == Look::Acted {
-            return None;
-        }
-        return Some(Seen::first(view, starts, judged(system, worker)));
+        return match system.examine(pool, lane, Sensor::Monitor, 0) {
+            Look::Acted => None,
+            Look::Waking => Some(Seen::resting(view, starts)),
+            _ => Some(Seen::first(view, starts, judged(system, worker))),
+        };
     };
     if view.is_revoked() {
         // A taker stopped half-way and the owner does not come back: take over its attempt.
@@ -287,6 +295,7 @@ fn judge(
     let lasts_ns = os::monotonic_ns().saturating_sub(seen.first_ns);
     match system.examine(pool, lane, Sensor::Monitor, lasts_ns) {
         Look::Acted => None,
+        Look::Waking => Some(Seen::resting(view, starts)),
         look @ (Look::Running | Look::Unseen) => {
             judge_hog(system, pool, lane, seen, look == Look::Running)
         }

@@ -57,7 +57,7 @@ fn serve(system: &Arc<SystemInner>, record: &CpuRecord) {
                 rest(system, record);
                 (fruitless, nap) = (0, NAP.0);
             }
-            Look::Acted => {
+            Look::Acted | Look::Waking => {
                 (fruitless, nap) = (0, NAP.0);
                 // Whoever was woken may still wait for a CPU, and looks the same until then.
                 os::sched_yield();
@@ -111,7 +111,7 @@ fn look_around(system: &SystemInner, record: &CpuRecord) -> Look {
             look = wait_out_grace(system, record, pool, lane);
         }
         match look {
-            Look::Acted => found = Look::Acted,
+            Look::Acted | Look::Waking => found = Look::Acted,
             Look::Refused if found != Look::Acted => found = Look::Refused,
             Look::Fine => {}
             other if found == Look::Fine => found = other,
