@@ -3,8 +3,8 @@
 //! On an unbound queue of normal priority `std::thread` does the same: its workers keep the whole
 //! mask and the usual priority. A worker of a per-CPU queue is bound to its CPU, and a thread that
 //! it starts with `std` stays there; so use these inside items of such queues. The same holds for
-//! queues of high priority in a program that has a raised priority itself: a thread of `std` gets
-//! nice 0 there. Outside of workers they are `std`'s.
+//! queues of high priority in a program that does not run at nice 0 itself: a thread of `std` does
+//! there. Outside of workers they are `std`'s.
 
 use std::io;
 use std::sync::Arc;
