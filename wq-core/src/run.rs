@@ -66,18 +66,20 @@ const SLICE_NS: u64 = 200_000;
 /// Gives the thread its pool's CPUs and priority. What the machine refuses is reported once.
 fn set_up(system: &SystemInner, pool: &Pool) {
     system.home.settle();
-    if pool.attrs.nice != 0 {
+    let mut differs = pool.attrs.nice != 0;
+    if differs {
         let raised = os::set_nice(0, pool.attrs.nice);
         system.sensors.high_priority.note(&raised);
         if raised.is_err() {
             system.stats.nice_refused.raise();
             system.say_once_nice_refused(pool.attrs.nice);
+            differs = false;
         }
     }
     // Where the kernel does not know slices, the usual one serves.
     // Threads that items start are to have the usual one; but the flag for that would take a
-    // program's own raised priority from them.
-    let sliced = if system.home.nice.is_some_and(|nice| nice < 0) && pool.attrs.nice == 0 {
+    // program's own raised priority from them, where the worker has that.
+    let sliced = if system.home.nice.is_some_and(|nice| nice < 0) && !differs {
         os::set_worker_slice(SLICE_NS)
     } else {
         os::set_reset_on_fork_slice(SLICE_NS)

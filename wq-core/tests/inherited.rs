@@ -148,7 +148,7 @@ fn wrappers_help_on_bound_queues() {
     });
     assert_eq!(thread, own);
     assert_eq!((&child.cpus, &child.nice), (&own.cpus, &own.nice));
-    let is_raised = worker.nice.starts_with('-');
+    let is_raised = worker.nice != own.nice && worker.nice.starts_with('-');
     let plains = if is_raised { "0" } else { &worker.nice };
     assert_eq!((&*plain.cpus, &*plain.nice), (&*worker.cpus, plains));
     if worker.nice == own.nice {
