@@ -20,6 +20,15 @@ const TOKEN: u32 = 2;
 /// The owner waits, or is about to, in a place of its own that somebody must be told of.
 const ELSEWHERE: u32 = 3;
 
+/// Of the announcement of a sleep: who sees the sleep sees what its owner did before; pairs with
+/// the Acquire in `Parker::rests`.
+#[cfg(any(feature = "test-util", loom))]
+const ANNOUNCE: Ordering = Ordering::Release;
+/// Of the announcement of a sleep. Relaxed: without `Parker::rests` nobody looks at the sleep but
+/// the kernel, which compares the word alone.
+#[cfg(not(any(feature = "test-util", loom)))]
+const ANNOUNCE: Ordering = Ordering::Relaxed;
+
 /// The token of one thread.
 #[derive(Debug)]
 pub(crate) struct Parker {
@@ -78,10 +87,9 @@ impl Parker {
             // Acquire in `rests`.
             self.naps.store(naps, Ordering::Release);
         }
-        // Release: who sees the sleep sees what its owner did before; pairs with the Acquire in
-        // `rests`. On failure the token is there, which only the owner takes, by a swap.
+        // On failure the token is there, which only the owner takes, by a swap.
         self.token
-            .compare_exchange(EMPTY, how, Ordering::Release, Ordering::Relaxed)
+            .compare_exchange(EMPTY, how, ANNOUNCE, Ordering::Relaxed)
             .is_ok()
     }
 
