@@ -72,6 +72,13 @@ impl Burners {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether nobody waits, for certain at one moment during the call: whoever takes one from the
+    /// backlog does so under the lock, so what it did before is visible to who finds it gone.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().backlog.is_empty()
+    }
+
     /// Tells others how many wait.
     fn note_waiting(&self, turns: &Turns) {
         // Relaxed: a hint.

@@ -1,5 +1,6 @@
 //! Models of the look that finds all asleep.
 
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::race;
@@ -71,6 +72,38 @@ fn loom_who_runs_something_does_not_rest() {
     race(
         Workers::new,
         [Workers::give, Workers::take, Workers::look],
+        |_, _| (),
+    );
+}
+
+/// Goal: who takes from a list under its lock, in no section, is found awake. Method: the sleeper
+/// is woken, takes the entry under the lock, runs it, and sleeps again; the other looks under the
+/// lock, which is all that orders the two.
+#[test]
+fn loom_who_takes_under_a_lock_does_not_rest() {
+    race(
+        || {
+            let workers = Workers::new();
+            workers.taker.begin_sleep();
+            (workers, Mutex::new(1))
+        },
+        [
+            |(workers, list): &(Workers, Mutex<u32>)| {
+                workers.taker.end_sleep();
+                *list.lock().unwrap() = 0;
+                // Relaxed: who sees the next sleep is to see it.
+                workers.done.store(true, Ordering::Relaxed);
+                workers.taker.begin_sleep();
+                false
+            },
+            |(workers, list): &(Workers, Mutex<u32>)| {
+                let is_empty = || *list.lock().unwrap() == 0;
+                let rest = all_rest(|| workers.taker.rests(), is_empty);
+                // Relaxed: ordered by the look.
+                assert!(!rest || workers.done.load(Ordering::Relaxed), "in hand");
+                rest
+            },
+        ],
         |_, _| (),
     );
 }
