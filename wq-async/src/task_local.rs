@@ -64,6 +64,8 @@ macro_rules! task_local {
 /// A value that belongs to a task; [`task_local!`](crate::task_local!) declares one.
 ///
 /// A task that is spawned inside of a scope does not inherit the value: give it a scope of its own.
+/// What is polled inside of one has it: a future of [`block_on`](crate::block_on) there, and so the
+/// tasks of a [`LocalSet`](crate::LocalSet) that is run there, whoever spawned them.
 pub struct TaskLocal<T: 'static> {
     /// Where the value is while its future is polled.
     cell: LocalKey<RefCell<Option<T>>>,
@@ -171,16 +173,45 @@ impl<T: 'static> TaskLocal<T> {
             .ok_or(TaskLocalError(()))
     }
 
-    /// A copy of the value.
+    /// A clone of the value.
     ///
     /// # Panics
     /// Outside of a scope.
+    ///
+    /// # Examples
+    /// ```
+    /// wq::task_local!(static NAME: String);
+    ///
+    /// # fn main() {
+    /// assert_eq!(NAME.sync_scope("ann".to_owned(), || NAME.get()), "ann");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn get(&'static self) -> T
     where
-        T: Copy,
+        T: Clone,
     {
-        self.with(|value| *value)
+        self.with(T::clone)
+    }
+
+    /// As [`get`](Self::get), where there may be no scope.
+    ///
+    /// # Errors
+    /// Outside of a scope.
+    ///
+    /// # Examples
+    /// ```
+    /// wq::task_local!(static NAME: String);
+    ///
+    /// # fn main() {
+    /// assert!(NAME.try_get().is_err());
+    /// # }
+    /// ```
+    pub fn try_get(&'static self) -> Result<T, TaskLocalError>
+    where
+        T: Clone,
+    {
+        self.try_with(T::clone)
     }
 
     /// Exchanges `value` for what the thread has, until the guard is dropped.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use futures::FutureExt;
 use futures::future::join;
-use wq::{System, yield_now};
+use wq::{LocalSet, System, yield_now};
 
 wq::task_local! {
     static NUMBER: u32;
@@ -70,6 +70,34 @@ async fn scopes_nest() {
     };
     join(turn(5), turn(6)).await;
     assert_eq!(LAST.sync_scope(7, || LAST.get()), 7);
+}
+
+/// What is no task of its own has the value of the place where it is polled: that is so for a set's
+/// tasks, also those from outside of the scope.
+#[test]
+fn a_local_set_has_the_value_of_where_it_runs() {
+    let set = LocalSet::new();
+    let before = set.spawn_local(async { NUMBER.try_get() });
+    let inside = NUMBER.scope(1, async {
+        let spawned = wq::spawn_local(async { NUMBER.try_get() });
+        (before.await.unwrap(), spawned.await.unwrap())
+    });
+    // The scope is around the future alone, not around the set: its tasks are polled beside it.
+    let (before, spawned) = set.block_on(inside);
+    assert!(before.is_err() && spawned.is_err());
+    let task = set.spawn_local(async { NUMBER.try_get() });
+    let run = set.run_until(task);
+    assert_eq!(wq::block_on(NUMBER.scope(2, run)).unwrap(), Ok(2));
+}
+
+/// Goal: values are cloned, not moved. Method: one that is no `Copy`.
+#[test]
+fn a_value_is_cloned() {
+    wq::task_local!(static TITLE: String);
+    assert!(TITLE.try_get().is_err());
+    let twice = || (TITLE.get(), TITLE.try_get());
+    let (one, other) = TITLE.sync_scope("x".to_owned(), twice);
+    assert_eq!((one.as_str(), other.as_deref()), ("x", Ok("x")));
 }
 
 /// Notes what value there is when it is dropped.
