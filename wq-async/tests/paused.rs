@@ -1,17 +1,41 @@
 //! Time that stands still, and goes on when nothing else does. Nothing here waits for real time,
 //! but where that is what the test is about: the suite takes years by its own clock.
 
+use std::io::Write;
+use std::panic::Location;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::{join, pending};
+use futures::future::{join, pending, poll_fn};
 use wq::time::{MissedTickBehavior, advance, interval, now, pause, resume, sleep, timeout};
-use wq::{DelayedWork, System, Workqueue, yield_now};
+use wq::{DelayedWork, JoinHandle, System, Workqueue, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Nothing in here takes as long, by the machine's clock.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Ends the program, with the line of the caller, unless the answer is dropped within the limit:
+/// a clock that does not go on leaves a test hanging.
+#[track_caller]
+fn watch() -> impl Send {
+    let caller = Location::caller();
+    let (alive, over) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if over.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            // Past the capture of what tests print, which ends with them.
+            let _ = writeln!(std::io::stderr(), "the test at {caller} hangs");
+            std::process::abort();
+        }
+    });
+    alive
+}
 
 /// A System of some lanes whose clock stands.
 fn paused(workers: usize) -> System {
@@ -24,6 +48,7 @@ fn paused(workers: usize) -> System {
 /// how long it took is of no interest as long as the test ends.
 #[test]
 fn thousands_sleep_for_hours_in_order() {
+    let _watched = watch();
     for workers in [1, 2, 4] {
         let system = paused(workers);
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -55,6 +80,7 @@ fn thousands_sleep_for_hours_in_order() {
 /// on to each other; the clock is the same at its end.
 #[test]
 fn what_a_deadline_sets_off_is_over_before_the_next() {
+    let _watched = watch();
     paused(3).run(async {
         let sleepers: Vec<_> = (1..100)
             .map(|n| {
@@ -80,6 +106,7 @@ fn what_a_deadline_sets_off_is_over_before_the_next() {
 /// Intervals, limits and sleeps inside of each other have exact moments.
 #[wq::test(start_paused = true, workers = 2)]
 async fn delays_nest() {
+    let _watched = watch();
     let begun = now();
     let mut ticks = interval(SECOND * 10);
     for n in 0..5 {
@@ -107,6 +134,7 @@ async fn delays_nest() {
 /// Delayed items go by the same clock as the sleeps, and in between.
 #[wq::test(start_paused = true, workers = 2)]
 async fn delayed_items_follow_the_clock() {
+    let _watched = watch();
     let queue = Workqueue::unbound("delayed").build().unwrap();
     let begun = now();
     let (ran, has_run) = async_channel::unbounded();
@@ -132,6 +160,7 @@ async fn delayed_items_follow_the_clock() {
 /// sees the same time all the while; a sleep of a moment ends only after it.
 #[wq::test(start_paused = true, workers = 2)]
 async fn who_computes_is_not_overtaken() {
+    let _watched = watch();
     let computed = Arc::new(AtomicBool::new(false));
     let done = Arc::clone(&computed);
     let begun = now();
@@ -155,6 +184,7 @@ async fn who_computes_is_not_overtaken() {
 /// hands; while they do, a sleep does not end, whatever else runs.
 #[test]
 fn who_is_blocked_holds_the_time_still() {
+    let _watched = watch();
     let system = paused(2);
     let (gates, blocked): (Vec<_>, Vec<_>) = (0..4)
         .map(|_| {
@@ -192,6 +222,7 @@ fn who_is_blocked_holds_the_time_still() {
 /// every kind, inside of items and inside of each other, on fewer lanes than waits.
 #[test]
 fn who_waits_in_wq_rests() {
+    let _watched = watch();
     let system = paused(1);
     let queue = Workqueue::ordered("ordered")
         .system(&system)
@@ -223,6 +254,7 @@ fn who_waits_in_wq_rests() {
 /// while between two awaits, and the time is the same; a sleep of its own passes.
 #[test]
 fn a_future_polled_outside_counts() {
+    let _watched = watch();
     let system = paused(2);
     let sleeper = system.spawn(async {
         sleep(SECOND).await;
@@ -245,6 +277,7 @@ fn a_future_polled_outside_counts() {
 /// Method: a task that is set anew by each of its ends, and one that takes a chain of tasks.
 #[wq::test(start_paused = true, workers = 2)]
 async fn an_advance_is_exact() {
+    let _watched = watch();
     let begun = now();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
@@ -272,6 +305,7 @@ async fn an_advance_is_exact() {
 /// An advance by nothing waits until everybody else rests, and takes no time.
 #[wq::test(start_paused = true, workers = 2)]
 async fn an_advance_by_nothing_lets_others_come_to_rest() {
+    let _watched = watch();
     let begun = now();
     let steps = Arc::new(AtomicU64::new(0));
     for _ in 0..8 {
@@ -294,6 +328,7 @@ async fn an_advance_by_nothing_lets_others_come_to_rest() {
 /// goes on.
 #[wq::test(workers = 2)]
 async fn a_clock_stops_and_goes_on() {
+    let _watched = watch();
     let mut last = now();
     let armed = wq::spawn(sleep(HOUR));
     for _ in 0..20 {
@@ -310,17 +345,87 @@ async fn a_clock_stops_and_goes_on() {
     assert!(!armed.is_finished());
     pause();
     armed.await.unwrap();
-    // Whoever waits for rest when the clock runs on is let go, and those who sleep wait on.
-    let rest = wq::spawn(advance(HOUR));
-    let _ = join(advance(Duration::ZERO), async {}).await;
-    resume();
-    rest.abort_handle().abort();
-    assert!(rest.await.unwrap_err().is_cancelled());
+}
+
+/// Has a task hold the time still, which never rests, until the answer is dropped or sent to.
+fn hold(system: &System) -> (mpsc::Sender<()>, JoinHandle<()>) {
+    let (gate, opens) = mpsc::channel::<()>();
+    let holds = system.spawn(async move {
+        while opens.try_recv() == Err(TryRecvError::Empty) {
+            yield_now().await;
+        }
+    });
+    (gate, holds)
+}
+
+/// An advance, and a message when it waits.
+fn told_advance(duration: Duration) -> (impl Future<Output = ()> + Send, mpsc::Receiver<()>) {
+    let (tell, told) = mpsc::channel();
+    let told_when_pending = async move {
+        let mut advance = pin!(advance(duration));
+        poll_fn(|cx| {
+            let polled = advance.poll_unpin(cx);
+            if polled.is_pending() {
+                let _ = tell.send(());
+            }
+            polled
+        })
+        .await;
+    };
+    (told_when_pending, told)
+}
+
+/// Goal: whoever waits for rest is let go when the clock runs on. Method: a task holds the time
+/// still, so that nothing but the resume can end the wait.
+#[test]
+fn a_resume_ends_waits_for_rest() {
+    let _watched = watch();
+    let system = paused(2);
+    let (gate, holds) = hold(&system);
+    let (advance, waits) = told_advance(Duration::ZERO);
+    let advance = system.spawn(advance);
+    waits.recv().unwrap();
+    {
+        let _entered = system.enter();
+        resume();
+    }
+    let ended = advance.wait_timeout(LIMIT / 2);
+    assert!(
+        ended.is_ok_and(|result| result.is_ok()),
+        "it waits for ever"
+    );
+    drop(gate);
+    holds.wait().unwrap();
+}
+
+/// Goal: an advance ends when its System does, whatever it waits for. Method: threads outside are
+/// in one by nothing and one by an hour while a task holds the time still, and the System ends.
+#[test]
+fn a_shutdown_ends_advances() {
+    for duration in [Duration::ZERO, HOUR] {
+        let _watched = watch();
+        let system = paused(2);
+        let (_gate, _holds) = hold(&system);
+        let (advance, waits) = told_advance(duration);
+        let (ended, ends) = mpsc::channel();
+        let outside = system.clone();
+        let thread = thread::spawn(move || {
+            outside.block_on(advance);
+            // Nor does one begin to wait afterwards.
+            outside.block_on(wq::time::advance(duration));
+            ended.send(()).unwrap();
+        });
+        waits.recv().unwrap();
+        system.shutdown(Duration::ZERO);
+        ends.recv_timeout(LIMIT / 2).expect("it waits for ever");
+        thread.join().unwrap();
+    }
 }
 
 /// What the clock cannot do is a panic that says so.
 #[test]
 fn misuse_is_told() {
+    let _watched = watch();
     fn told(system: &System, f: impl FnOnce() + Send + 'static) -> String {
         let error = system.default_queue().spawn_fn(f).wait().unwrap_err();
         let payload = error.try_into_panic().unwrap();
@@ -339,6 +444,7 @@ fn misuse_is_told() {
 /// Two Systems have two clocks: one stands, the other does not care.
 #[test]
 fn each_system_has_its_clock() {
+    let _watched = watch();
     let real = Instant::now();
     let (stands, runs) = (paused(1), System::builder().workers(1).build().unwrap());
     let far = stands.run(async {
@@ -350,11 +456,12 @@ fn each_system_has_its_clock() {
     assert!(Instant::now() < real + HOUR);
 }
 
-/// A shutdown ends what sleeps on a stopped clock, also while somebody holds the time still.
+/// Goal: a shutdown ends what sleeps on a stopped clock, also while somebody holds the time still,
+/// and does not wait for them. Method: an item is blocked until the System has ended.
 #[test]
 fn a_shutdown_needs_no_time() {
+    let _watched = watch();
     let system = paused(2);
-    let sleeper = system.spawn(sleep(HOUR));
     let (gate, opens) = mpsc::channel::<()>();
     let (begun, begins) = mpsc::channel();
     let holds = system.default_queue().spawn_fn(move || {
@@ -362,14 +469,10 @@ fn a_shutdown_needs_no_time() {
         opens.recv().is_err()
     });
     begins.recv().unwrap();
-    drop(gate);
+    let sleeper = system.spawn(sleep(HOUR));
     let report = system.shutdown(Duration::ZERO);
-    assert_eq!(report.detached, 0, "{report:?}");
+    assert_eq!(report.detached, 1, "{report:?}");
+    assert!(sleeper.wait().unwrap_err().is_cancelled());
+    drop(gate);
     assert!(holds.wait().unwrap());
-    // It ended before the other was held, or was dropped.
-    assert!(
-        sleeper
-            .wait()
-            .map_or_else(|error| error.is_cancelled(), |()| true)
-    );
 }

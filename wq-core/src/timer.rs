@@ -377,8 +377,13 @@ impl Timers {
         self.stopped.set();
         let unfired = state.wheel.drain();
         self.note_first(&state);
+        // Nobody looks whether all rest any more.
+        #[cfg(feature = "test-util")]
+        let resters = mem::take(&mut state.resters);
         drop(state);
         self.rouse.unpark();
+        #[cfg(feature = "test-util")]
+        self.tell(&resters);
         unfired
     }
 

@@ -11,8 +11,11 @@ use wq_core::{Queue, Queued, Work, Workqueue};
 /// Long enough for anything that happens at all on a crowded machine.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// What the clones call. There is one test.
+/// What the clones call, of the test whose turn it is.
 static NOSY: Mutex<Option<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(None);
+
+/// Held by the one test that uses it.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Calls it.
 fn be_nosy() {
@@ -38,6 +41,7 @@ const TABLE: RawWakerVTable = RawWakerVTable::new(
 /// if it hangs.
 #[test]
 fn a_wakers_clone_may_use_what_it_waits_for() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = Arc::new(Workqueue::unbound("nosy").build().expect("a queue"));
     let (release, hold) = mpsc::channel::<()>();
     let work = Work::new(move || {
@@ -74,4 +78,44 @@ fn a_wakers_clone_may_use_what_it_waits_for() {
     drop(release);
     work.flush().wait().expect("no deadlock");
     *NOSY.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Goal: a wait for rest is over if the clock goes on, or the System ends, while it begins. Method:
+/// that is what the waker does when it is cloned, between the first look at the clock and the note
+/// of who waits; nobody would tell it afterwards.
+#[cfg(feature = "test-util")]
+#[test]
+fn a_wait_for_rest_that_begins_too_late_is_over() {
+    use wq_core::System;
+    use wq_core::driver::pausable_timers;
+    use wq_core::timer::Rest;
+
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let ends: [fn(&System); 2] = [
+        |_| _ = pausable_timers().resume(),
+        |system| _ = system.shutdown(Duration::ZERO),
+    ];
+    for end in ends {
+        let system = System::builder().paused_clock(true).build();
+        let system = system.expect("a System");
+        // It holds the time still.
+        let (gate, opens) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let held = system.default_queue().spawn_fn(move || {
+            let _ = begun.send(());
+            opens.recv()
+        });
+        begins.recv_timeout(FOR_EVER).expect("it begins");
+        let entered = system.enter();
+        let (timers, ended) = (pausable_timers(), system.clone());
+        *NOSY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(move || end(&ended)));
+        // SAFETY: the functions of the table use no data, and may be called from anywhere.
+        let waker = unsafe { Waker::new(std::ptr::null(), &TABLE) };
+        let mut rest = Rest::default();
+        let polled = timers.poll_rest(&mut rest, &mut Context::from_waker(&waker));
+        *NOSY.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        assert!(polled.is_ready(), "nobody would end this wait");
+        drop((gate, entered));
+        drop(held);
+    }
 }

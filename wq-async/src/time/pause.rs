@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use wq_core::driver;
@@ -33,8 +35,10 @@ use super::sleep;
 ///
 /// - Threads that are not the System's: what is spawned or sent from there may come after time has
 ///   gone on. A thread inside of [`System::block_on`](crate::System::block_on) is seen.
-/// - Sockets and pipes: a task that waits for one is idle, whatever is on its way. In-memory
-///   streams (`tokio::io::duplex`, `futures` channels) are exact.
+/// - Sockets, pipes, children and signals: a task that waits for one is idle, whatever is on its
+///   way, so a limit around it is over at once. In-memory streams (`tokio::io::duplex`, `futures`
+///   channels) are exact.
+/// - Other processes: a child goes by the machine's clock.
 /// - What goes by the machine's clock: `Instant::now` and `elapsed` (ask [`now`](super::now)
 ///   instead), limits of `wait_timeout` and shutdowns, delays of other runtimes.
 ///
@@ -97,6 +101,9 @@ pub fn resume() {
 ///
 /// tokio's jumps to the end at once, so that what is set anew on the way comes late.
 ///
+/// It is over early if the System ends. If the clock is let go meanwhile ([`resume`]), what is left
+/// of the time passes as real time, and nobody is waited for.
+///
 /// # Cancellation
 /// Dropping the future leaves the clock where it is.
 ///
@@ -132,7 +139,14 @@ pub async fn advance(duration: Duration) {
         timers.is_paused(),
         "the clock of this System is not paused: only one that stands can be turned"
     );
-    sleep(duration).await;
+    let mut passed = pin!(sleep(duration));
+    poll_fn(|cx| match passed.as_mut().poll(cx) {
+        // Nobody turns the clock any more; whoever slept by it was woken. Looked at after the poll:
+        // one that ends between the two wakes the task.
+        Poll::Pending if timers.is_stopped() => Poll::Ready(()),
+        polled => polled,
+    })
+    .await;
     let mut rest = Rest::default();
     poll_fn(|cx| timers.poll_rest(&mut rest, cx)).await;
 }

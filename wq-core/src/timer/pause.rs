@@ -102,19 +102,30 @@ impl Shows {
 /// Somebody who waits until all others rest.
 #[derive(Debug, Default)]
 pub(super) struct Rester {
-    /// They do.
+    /// They did, or the wait has no sense any more.
     over: AtomicBool,
     /// Whom to tell.
     waker: Mutex<Option<Waker>>,
 }
 
 impl Rester {
-    /// Tells whoever waits.
+    /// Whom to tell from now on. The clone and the drop of a waker are foreign code, without locks.
+    fn note_waker(&self, waker: &Waker) {
+        let waker = waker.clone();
+        let before = self.lock_waker().replace(waker);
+        drop(before);
+    }
+
+    /// The wait is over; answers who is to be told.
     fn tell(&self) -> Option<Waker> {
         // Release: pairs with the Acquire in `Timers::poll_rest`.
         self.over.store(true, Ordering::Release);
-        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        waker.take()
+        self.lock_waker().take()
+    }
+
+    /// Whom to tell; nothing panics under the lock.
+    fn lock_waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,36 +168,41 @@ impl Timers {
         true
     }
 
-    /// Waits until everybody else rests, or until the clock runs. The clock stands still meanwhile.
+    /// Waits until everybody else rests, until the clock runs, or until the timers are stopped. The
+    /// clock stands still meanwhile. Polled after its end, it is another wait.
     pub fn poll_rest(&self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_paused() {
-            return Poll::Ready(());
-        }
         let is_new = rest.0.is_none();
         let rester = rest.0.get_or_insert_default();
         // Before the look, so that whoever ends the wait after it has somebody to tell.
-        let waker = cx.waker().clone();
-        let before = rester
-            .waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(waker);
-        drop(before);
-        // Acquire: pairs with the Release in `Rester::tell`.
-        if rester.over.load(Ordering::Acquire) {
-            return Poll::Ready(());
+        rester.note_waker(cx.waker());
+        let waits = if is_new {
+            self.add_rester(rester)
+        } else {
+            // Acquire: pairs with the Release in `Rester::tell`.
+            !rester.over.load(Ordering::Acquire)
+        };
+        if waits {
+            return Poll::Pending;
         }
-        if is_new {
-            let mut state = self.lock();
-            state.resters.retain(|rester| rester.strong_count() > 0);
-            state.resters.push(Arc::downgrade(rester));
-            let rouse = std::mem::replace(&mut state.asleep_until_ns, AWAKE) != AWAKE;
-            drop(state);
-            if rouse {
-                self.rouse.unpark();
-            }
+        *rest = Rest::default();
+        Poll::Ready(())
+    }
+
+    /// Somebody waits until all rest. False: there is nothing to wait for.
+    fn add_rester(&self, rester: &Arc<Rester>) -> bool {
+        let mut state = self.lock();
+        // Under the lock, like the changes of both: who makes one after this finds the rester.
+        if state.stopped || !self.is_paused() {
+            return false;
         }
-        Poll::Pending
+        state.resters.retain(|rester| rester.strong_count() > 0);
+        state.resters.push(Arc::downgrade(rester));
+        let rouse = std::mem::replace(&mut state.asleep_until_ns, AWAKE) != AWAKE;
+        drop(state);
+        if rouse {
+            self.rouse.unpark();
+        }
+        true
     }
 
     /// As [`Timers::run`], for a clock that may be stopped. `all_rest` answers whether there was a
@@ -254,8 +270,8 @@ impl Timers {
         self.tell(&resters);
     }
 
-    /// Ends these waits.
-    fn tell(&self, resters: &[Weak<Rester>]) {
+    /// Ends these waits. Without the lock: whom it tells is foreign code.
+    pub(super) fn tell(&self, resters: &[Weak<Rester>]) {
         for rester in resters.iter().filter_map(Weak::upgrade) {
             if let Some(waker) = rester.tell() {
                 self.fire_caught(Fire::Wake(waker));
