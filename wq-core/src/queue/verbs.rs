@@ -183,6 +183,9 @@ impl Queue {
     /// Sets the delay of an item anew, whatever its state: an armed or queued execution is taken
     /// back first. A running one is left alone.
     ///
+    /// What is taken back stays so if the queue then refuses the item ([`Modified::Closed`]): no
+    /// execution follows for those who were told [`Queued::AlreadyPending`] before, either.
+    ///
     /// # Examples
     /// ```
     /// use std::time::Duration;

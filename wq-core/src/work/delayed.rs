@@ -45,15 +45,27 @@ pub enum Modified {
     Rearmed,
     /// It is disabled; nothing is pending.
     Disabled,
-    /// The queue does not accept it: closed, draining or full. Or this is a forked child, and the
-    /// item was pending or ran at the fork.
+    /// The queue does not accept it: closed, draining or full; nothing is pending for this call,
+    /// nor for those before it. Or this is a forked child, and the item was pending or ran at the
+    /// fork.
     Closed,
+}
+
+/// The timer of an item.
+#[derive(Debug, Default)]
+struct Timer {
+    armed: Option<ArmedTimer>,
+    /// How often the item was about to be armed. Each arming has a number of its own: it has its
+    /// place among the timers before it has a request.
+    armings: u64,
 }
 
 /// An armed timer.
 #[derive(Debug)]
 struct ArmedTimer {
     key: TimerKey,
+    /// Which one it is.
+    arming: u64,
     timers: Arc<Timers>,
     queue: Queue,
     /// The CPU that was asked for, by its ordinal.
@@ -66,7 +78,7 @@ struct ArmedTimer {
 pub(crate) struct DelayedInner {
     id: u64,
     work: Arc<WorkInner>,
-    timer: Mutex<Option<ArmedTimer>>,
+    timer: Mutex<Timer>,
 }
 
 /// A re-queueable work item with a timer. In a forked child it is as a [`Work`] item.
@@ -308,14 +320,14 @@ impl DelayedInner {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             work: work.0,
-            timer: Mutex::new(None),
+            timer: Mutex::new(Timer::default()),
         }
     }
 
     /// Whether a timer has it.
     #[cfg(any(test, wq_sim))]
     pub(crate) fn is_armed(&self) -> bool {
-        self.timer().is_some()
+        self.timer().armed.is_some()
     }
 
     /// See [`DelayedWork::is_pending`].
@@ -325,7 +337,7 @@ impl DelayedInner {
     }
 
     /// Locks the timer.
-    fn timer(&self) -> MutexGuard<'_, Option<ArmedTimer>> {
+    fn timer(&self) -> MutexGuard<'_, Timer> {
         lock(&self.timer)
     }
 
@@ -351,64 +363,67 @@ impl DelayedInner {
         if queue.is_closed() {
             return Queued::Closed;
         }
-        match self.work.state().request() {
-            Requested::Disabled => Queued::Disabled,
-            Requested::AlreadyPending => Queued::AlreadyPending,
-            Requested::Granted(request) => self.arm(queue, home, delay, request),
-        }
+        self.arm(queue, home, delay)
     }
 
-    /// Arms the timer for a granted request. Whatever it gives back is that request and no other:
-    /// somebody may cancel it at any time, and have a later one granted for another queue.
-    fn arm(
-        self: &Arc<Self>,
-        queue: &Queue,
-        home: Option<usize>,
-        delay: Duration,
-        request: Request,
-    ) -> Queued {
-        if queue.is_closed() {
-            self.work.cancel_request(request);
-            return Queued::Closed;
-        }
-        let mut timer = self.timer();
-        if !self.work.state().is_pending_as(request) {
-            // Somebody has cancelled it meanwhile, and may have armed the timer for another one.
-            return Queued::New;
-        }
+    /// Arms the timer, and asks for the request when it has its place: whoever finds one that is
+    /// granted may rely on it.
+    fn arm(self: &Arc<Self>, queue: &Queue, home: Option<usize>, delay: Duration) -> Queued {
         let timers = Arc::clone(&queue.0.system.timers);
+        let mut timer = self.timer();
+        timer.armings += 1;
+        let arming = timer.armings;
         let fire: Arc<dyn OnTimer> = Arc::new(Expiry {
             item: Arc::clone(self),
-            request,
+            arming,
         });
         let now = timers.now();
         let deadline = now.checked_add(delay.min(FAR)).unwrap_or(now);
-        match timers.arm(deadline, Fire::Call(fire)) {
-            Ok(key) => {
-                *timer = Some(ArmedTimer {
-                    key,
-                    timers,
-                    queue: queue.clone(),
-                    home,
-                    request,
-                });
-                // Under the timer's lock: an item is listed while, and where, it is armed.
-                list(queue).insert(self.id, (request, Arc::downgrade(self)));
+        // What fires at once waits for the lock, and finds what is armed by then.
+        let Ok(key) = timers.arm(deadline, Fire::Call(fire)) else {
+            return self.work.refused().unwrap_or(Queued::Closed);
+        };
+        let request = match self.request_for(queue) {
+            Ok(request) => request,
+            Err(refused) => {
                 drop(timer);
-                // A `destroy` that took the list before must have closed the queue before that.
-                if queue.is_closed() && self.disarm(request) {
-                    return Queued::Closed;
-                }
-                Queued::New
+                drop(timers.cancel(key));
+                return refused;
             }
-            Err(_) => {
-                drop(timer);
-                if !self.work.cancel_request(request) {
-                    // Somebody has cancelled it meanwhile.
-                    return Queued::New;
-                }
-                Queued::Closed
+        };
+        let stale = timer.armed.replace(ArmedTimer {
+            key,
+            arming,
+            timers,
+            queue: queue.clone(),
+            home,
+            request,
+        });
+        if let Some(stale) = stale {
+            // `Work::cancel` took its request back, and knows nothing of timers.
+            stale.unlist_unless(self.id, queue);
+            drop(timer);
+            drop(stale.timers.cancel(stale.key));
+        }
+        Queued::New
+    }
+
+    /// Has a request granted, and the item listed for it. Under the timer's lock: an item is listed
+    /// while, and where, it is armed.
+    fn request_for(self: &Arc<Self>, queue: &Queue) -> Result<Request, Queued> {
+        let mut list = list(queue);
+        // Under the list's lock: a `destroy` closes the queue before it takes the list.
+        if queue.is_closed() {
+            return Err(Queued::Closed);
+        }
+        match self.work.state().request() {
+            Requested::Granted(request) => {
+                list.insert(self.id, (request, Arc::downgrade(self)));
+                Ok(request)
             }
+            // Somebody was faster.
+            Requested::Disabled => Err(Queued::Disabled),
+            Requested::AlreadyPending => Err(Queued::AlreadyPending),
         }
     }
 
@@ -438,10 +453,10 @@ impl DelayedInner {
         }
         let armed = {
             let mut timer = self.timer();
-            if let Some(armed) = &*timer {
+            if let Some(armed) = &timer.armed {
                 list(&armed.queue).remove(&self.id);
             }
-            timer.take()
+            timer.armed.take()
         };
         if let Some(armed) = armed {
             // If the timer is firing this moment, its request is stale when it arrives.
@@ -450,27 +465,11 @@ impl DelayedInner {
         self.work.cancel()
     }
 
-    /// As [`DelayedInner::cancel`], if this is still the pending request: a later one stays, and so
-    /// does its timer.
-    fn disarm(&self, request: Request) -> bool {
-        let armed = {
-            let mut timer = self.timer();
-            let armed = timer.take_if(|armed| armed.request == request);
-            if let Some(armed) = &armed {
-                // Under the timer's lock, as where it was listed: see `arm`.
-                list(&armed.queue).remove(&self.id);
-            }
-            armed
-        };
-        if let Some(armed) = armed {
-            drop(armed.timers.cancel(armed.key));
-        }
-        self.work.cancel_request(request)
-    }
-
-    /// As [`DelayedInner::disarm`], for who has taken the list in which it stood.
+    /// As [`DelayedInner::cancel`], for who has taken the list in which it stood for this request:
+    /// a later one stays, and so does its timer.
     pub(crate) fn cancel_listed(&self, request: Request) -> bool {
-        let armed = self.timer().take_if(|armed| armed.request == request);
+        let is_for_it = |armed: &mut ArmedTimer| armed.request == request;
+        let armed = self.timer().armed.take_if(is_for_it);
         if let Some(armed) = armed {
             drop(armed.timers.cancel(armed.key));
         }
@@ -496,7 +495,7 @@ impl DelayedInner {
     /// Queues the armed item if `is_due` says so.
     fn expire(&self, is_due: impl FnOnce(&mut ArmedTimer) -> bool) {
         let mut timer = self.timer();
-        let Some(armed) = timer.take_if(is_due) else {
+        let Some(armed) = timer.armed.take_if(is_due) else {
             return;
         };
         let promise = armed.promise(self.id);
@@ -533,6 +532,13 @@ enum Promise {
 }
 
 impl ArmedTimer {
+    /// Takes the item off its queue's list, if that is not this one, where it stands anew.
+    fn unlist_unless(&self, id: u64, queue: &Queue) {
+        if !Arc::ptr_eq(&self.queue.0, &queue.0) {
+            list(&self.queue).remove(&id);
+        }
+    }
+
     /// Takes the item off its queue's list, and counts it in under the list's lock: a `destroy`,
     /// which takes the list before it waits, either takes the item back or waits for it.
     fn promise(&self, id: u64) -> Promise {
@@ -565,13 +571,13 @@ fn list(queue: &Queue) -> MutexGuard<'_, ArmedList> {
 /// What the timer calls.
 struct Expiry {
     item: Arc<DelayedInner>,
-    request: Request,
+    arming: u64,
 }
 
 impl OnTimer for Expiry {
     fn fire(self: Arc<Self>) {
-        // Another request: cancelled, or set anew, while this fired.
-        self.item.expire(|armed| armed.request == self.request);
+        // Another one, or none: cancelled, or set anew, while this fired.
+        self.item.expire(|armed| armed.arming == self.arming);
     }
 }
 
