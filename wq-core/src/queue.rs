@@ -39,7 +39,7 @@ use crate::system::SystemRef;
 use attrs::Attrs;
 use builder::Complaints;
 use flush::Waiters;
-use limit::{Limiter, MAX_CHARGES};
+use limit::{Charge, Limiter, MAX_CHARGES};
 use map::PoolMap;
 
 /// Nothing more is accepted.
@@ -372,6 +372,22 @@ impl QueueInner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A slot is free again that was charged so; returns the item that gets it. Those who wait for
+    /// a place or a freeze are told.
+    #[inline]
+    pub(crate) fn release(&self, home: usize, charge: Charge) -> Option<Entry> {
+        let mut limiter = self.limiter(home);
+        let next = limiter.release(charge);
+        let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
+        let granted = QueueInner::grants(&mut limiter);
+        drop(limiter);
+        reserve::tell(granted);
+        if is_quiet {
+            self.system.get().tell_freezers();
+        }
+        next
+    }
+
     /// All slot domains.
     pub(crate) fn limiters(&self) -> &[Mutex<Limiter<Entry>>] {
         &self.limiters
@@ -561,16 +577,7 @@ impl Ended {
         if !queue.is_limited() {
             return None;
         }
-        let mut limiter = queue.limiter(self.home());
-        let next = limiter.release(self.tag().charge());
-        let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
-        let granted = QueueInner::grants(&mut limiter);
-        drop(limiter);
-        reserve::tell(granted);
-        if is_quiet {
-            queue.system.get().tell_freezers();
-        }
-        next
+        queue.release(self.home(), self.tag().charge())
     }
 
     /// Counts the end, inside a section of the lane with this index.

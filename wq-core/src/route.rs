@@ -367,8 +367,7 @@ pub(crate) struct Reserved {
 /// Counts an item in before it is made, so that a refusal costs nothing.
 pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal> {
     let q = queue.get();
-    let chained = Current::with(|c| c.and_then(Current::queue) == Some(queue));
-    let colour = q.accept(Shard::Shared, chained).map_err(|armed| {
+    let colour = Current::with(|c| accept(queue, home, c)).map_err(|armed| {
         if armed {
             q.check_waiters(queue);
         }
@@ -400,6 +399,23 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
     }
 }
 
+/// Counts an item in that is at home on this CPU: where the caller holds a lane of its pool, on
+/// that one's line, which no other CPU writes. It may be counted out on another one.
+#[inline]
+fn accept(queue: QueueRef, home: usize, current: Option<&Current>) -> Result<Colour, bool> {
+    let q = queue.get();
+    let chained = current.and_then(Current::queue) == Some(queue);
+    if let Some(current) = current.filter(|c| Arc::ptr_eq(q.pool(home), &c.pool)) {
+        if let Some((lane, holder)) = current.holding() {
+            let shard = q.shard(&current.pool, lane.index);
+            if let Some(accepted) = lane.section(holder, |_| q.accept(shard, chained)) {
+                return accepted;
+            }
+        }
+    }
+    q.accept(Shard::Shared, chained)
+}
+
 /// Queues an item for which a place was reserved.
 pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     let q = queue.get();
@@ -429,19 +445,12 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
 #[cold]
 pub(crate) fn give_back(queue: QueueRef, home: usize, place: Reserved) {
     let q = queue.get();
-    if q.is_limited() {
+    if q.is_limited() && place.active {
+        start_next(q, q.release(home, place.charge));
+    } else if q.is_limited() {
         let mut limiter = q.limiter(home);
-        let next = if place.active {
-            limiter.release(place.charge)
-        } else {
-            limiter.end_reserved();
-            None
-        };
-        let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
-        finish(q, limiter, next);
-        if is_quiet {
-            q.system.get().tell_freezers();
-        }
+        limiter.end_reserved();
+        finish(q, limiter, None);
     }
     if q.count_out(Shard::Shared, place.colour) {
         q.check_waiters(queue);
@@ -514,6 +523,11 @@ fn finish(q: &QueueInner, mut limiter: MutexGuard<'_, Limiter<Entry>>, next: Opt
     let granted = QueueInner::grants(&mut limiter);
     drop(limiter);
     reserve::tell(granted);
+    start_next(q, next);
+}
+
+/// Brings the item that got a slot, if any did, to a lane.
+fn start_next(q: &QueueInner, next: Option<Entry>) {
     if let Some(next) = next {
         Current::with(|c| start(q, c.filter(|c| q.system.is(&c.system)), next));
     }

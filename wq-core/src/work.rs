@@ -12,6 +12,8 @@
 
 pub(crate) mod delayed;
 mod run;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::fmt;
@@ -435,7 +437,8 @@ impl WorkInner {
             return answer;
         }
         let Ok(place) = route::reserve(queue.0.queue, home) else {
-            return Queued::Closed;
+            // The last place may be with a request for this item that was faster.
+            return self.refused().unwrap_or(Queued::Closed);
         };
         match self.state.request() {
             Requested::Granted(request) => {

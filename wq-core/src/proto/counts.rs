@@ -203,6 +203,14 @@ impl Counts {
         total
     }
 
+    /// For tests: how many items were accepted on the line that anybody may add to.
+    #[cfg(test)]
+    pub(crate) fn accepted_outside(&self) -> u64 {
+        let accepted = &self.shared().accepted;
+        // Relaxed: nothing is under way.
+        accepted.iter().map(|c| c.load(Ordering::Relaxed)).sum()
+    }
+
     /// The line that anybody may add to.
     fn shared(&self) -> &Line {
         &self.lines[self.lines.len() - 1]

@@ -20,6 +20,10 @@ use super::handle::{Queue, TrySpawnError, home_of, reject_if_refused};
 impl Queue {
     /// Asks for an execution of a re-queueable item, here.
     ///
+    /// A request has its place in the queue before it is granted. So several requests for one item
+    /// at the same moment have a place each for some instructions, and on a queue with a bound
+    /// (`max_pending`) another item may be refused for that.
+    ///
     /// # Examples
     /// ```
     /// use wq_core::{Queued, Work};
