@@ -182,6 +182,12 @@ impl Lane {
         Some(answer)
     }
 
+    /// The holder is a new one, for everything that waits: a search that lost the lane half-way may
+    /// have passed something by. If the lane is lost again, the next section tells.
+    pub(crate) fn begin(&self, holder: Holder<'_>) {
+        let _ = self.section(holder, LaneQueue::put_back);
+    }
+
     /// Counts `ended` (if any) and takes the next entry.
     #[inline]
     pub(crate) fn advance(

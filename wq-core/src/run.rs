@@ -184,6 +184,7 @@ fn hold(current: &Current, slot: usize, token: Token) {
         token,
     };
     current.pool.note_used(slot);
+    lane.begin(holder);
     current.samples.start_anew();
     let mut ended: Option<Ended> = None;
     let mut spin = Spin::new();

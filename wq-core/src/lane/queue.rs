@@ -42,7 +42,8 @@ pub(crate) struct LaneQueue {
     /// First in, first out: no slot, no children.
     bound: bool,
     /// What a search has passed by, of the list that it has come to, in front of what it has still
-    /// to look at there. Here and not with who searches, who may lose the lane half-way.
+    /// to look at there. Here and not with who searches, who may lose the lane half-way; empty once
+    /// somebody else has begun with the lane.
     passed: List<Entry>,
     /// Which list that is.
     searched: usize,
@@ -99,13 +100,9 @@ impl LaneQueue {
     #[inline(always)]
     pub(crate) fn next(&mut self, inbox: &Inbox) -> Option<Entry> {
         self.pops = self.pops.wrapping_add(1);
-        if self.clock.listens(self.pops) || self.len() == self.passed.len() {
-            if !self.passed.is_empty() {
-                self.put_back();
-            }
-            if !inbox.is_empty() {
-                self.take_in(inbox);
-            }
+        debug_assert!(self.passed.is_empty(), "who gets the lane puts that back");
+        if (self.clock.listens(self.pops) || self.len() == 0) && !inbox.is_empty() {
+            self.take_in(inbox);
         }
         let mut waiting = self.waiting();
         if self.order.demote_slot(&waiting) {
@@ -182,6 +179,7 @@ impl LaneQueue {
     /// Takes out about half of what waits, the oldest work first: it is the largest (a tree's
     /// upper nodes) and has waited longest.
     pub(crate) fn give_half(&mut self) -> List<Entry> {
+        self.put_back();
         let mut given = List::new();
         let keep = (self.children.len() / 2).min(MOST_GIVEN);
         given.append(&mut self.children.split_off(keep));

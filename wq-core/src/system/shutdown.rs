@@ -236,6 +236,7 @@ impl SystemInner {
         let mark = &record.mark;
         let holder = Holder { mark, token };
         pool.note_used(slot);
+        lane.begin(holder);
         loop {
             match lane.section(holder, |queue| queue.next(&lane.inbox)) {
                 Some(Some(entry)) => drop_unrun(entry),

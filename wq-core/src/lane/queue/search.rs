@@ -3,8 +3,8 @@
 //! For the rescuer, which leaves all others where they are. A section walks over few entries, so
 //! that a lane can be taken from the one who looks; what it has passed by then stands beside the
 //! lists, and goes back to the front of its own before anything is polled. If the lane is lost
-//! half-way, whoever has it next does that ([`LaneQueue::next`]): nothing that waits is anywhere
-//! but in the lane.
+//! half-way, whoever has it next begins with that ([`Lane::begin`](crate::lane::Lane::begin)):
+//! nothing that waits is anywhere but in the lane.
 
 use crate::entry::Entry;
 use crate::list::List;
@@ -89,8 +89,10 @@ impl LaneQueue {
     }
 
     /// Ends a search, wherever it has come to: what it has passed by goes back to where it waited.
-    #[cold]
-    pub(super) fn put_back(&mut self) {
+    pub(crate) fn put_back(&mut self) {
+        if self.passed.is_empty() && self.searched == 0 {
+            return;
+        }
         let mut passed = std::mem::replace(&mut self.passed, List::new());
         let list = self.searched_list();
         passed.append(list);
@@ -101,8 +103,12 @@ impl LaneQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::super::Place;
     use super::*;
+    use crate::current::Current;
+    use crate::policy::LaneClock;
     use crate::{System, Workqueue, task};
 
     /// What a search has passed by when it loses the lane is where the lane's next holder looks, in
@@ -126,6 +132,10 @@ mod tests {
             let mut first = Search::new(mine.0.queue);
             assert!(queue.search(&inbox, &mut first).is_none() && first.goes_on());
             assert_eq!(queue.len(), waiting.len(), "nothing is out of sight");
+            if !searches_again {
+                // As every worker that gets a lane.
+                queue.put_back();
+            }
             let mut second = Search::new(other.0.queue);
             for (n, address) in waiting.into_iter().enumerate() {
                 let next = match searches_again && n % 2 == 0 {
@@ -136,5 +146,69 @@ mod tests {
             }
             assert_eq!(queue.len(), 0);
         }
+    }
+
+    /// What a lane gives away is the oldest half of all that waits there, also of what a search has
+    /// passed by that lost the lane half-way.
+    #[test]
+    fn what_was_passed_by_is_given_away_in_its_turn() {
+        let system = System::builder().build().expect("a System");
+        let build = |name: &str| Workqueue::unbound(name).system(&system).build();
+        let (mine, other) = (
+            build("mine").expect("a queue"),
+            build("other").expect("one"),
+        );
+        let (mut queue, inbox) = (LaneQueue::new(true), Inbox::new());
+        let mut waiting = Vec::new();
+        for _ in 0..MOST_GIVEN + 8 {
+            let (entry, _handle) = task::build(other.0.queue, 0, async {});
+            waiting.push(entry.meta().address());
+            queue.push(entry, Place::Worklist);
+        }
+        let mut search = Search::new(mine.0.queue);
+        assert!(queue.search(&inbox, &mut search).is_none() && search.goes_on());
+        let (mut given, half) = (queue.give_half(), waiting.len() / 2);
+        assert_eq!((given.len(), queue.len()), (half, half));
+        for address in waiting.into_iter().take(half) {
+            let next = given.pop_front();
+            assert_eq!(next.map(|entry| entry.meta().address()), Some(address));
+        }
+    }
+
+    /// Goal: who gets a lane in which a search has passed something by begins with that, so that a
+    /// bound lane stays first in, first out. Method: an item searches the lane of its worker as a
+    /// rescuer would, which is lost half-way because the item blocks; the lane takes its items for
+    /// so cheap that it would not listen to its inbox before the next one.
+    #[test]
+    fn a_new_holder_begins_with_what_was_passed_by() {
+        let system = System::builder().workers(1).build().expect("a System");
+        let build = |name: &str| Workqueue::percpu(name).system(&system).build();
+        let (mine, other) = (
+            build("mine").expect("a queue"),
+            build("other").expect("one"),
+        );
+        let (search_for, queue) = (mine.0.queue, crate::Queue::clone(&other));
+        let searcher = other.spawn_fn(move || {
+            let (done, all_done) = mpsc::channel();
+            for n in 0..MOST_GIVEN + 16 {
+                let done = done.clone();
+                drop(queue.spawn_fn(move || done.send(n).expect("somebody listens")));
+            }
+            drop(done);
+            let goes_on = Current::with(|current| {
+                let (lane, holder) = current.and_then(Current::holding).expect("a lane");
+                let mut search = Search::new(search_for);
+                let look = |queue: &mut LaneQueue| {
+                    (queue.clock, queue.pops) = (LaneClock::new(), 1_000);
+                    queue.search(&lane.inbox, &mut search)
+                };
+                let found = lane.section(holder, look).expect("it is not lost");
+                found.is_none() && search.goes_on()
+            });
+            assert!(goes_on, "it has passed all that a section may");
+            crate::blocking(|| all_done.iter().collect::<Vec<_>>())
+        });
+        let order = searcher.wait().expect("it does not panic");
+        assert_eq!(order, Vec::from_iter(0..MOST_GIVEN + 16));
     }
 }
