@@ -182,6 +182,11 @@ fn limits_are_limits() {
     let boundless = boundless.system(&system).build().unwrap();
     assert_eq!(boundless.spawn(async { 7 }).wait().unwrap(), 7);
     boundless.set_ordered(true).unwrap();
+    let moved = Workqueue::unbound("q").max_active(1).max_pending(0);
+    let moved = moved.system(&system).build().unwrap();
+    moved.set_max_active(usize::MAX).unwrap();
+    assert_eq!(moved.spawn(async { 8 }).wait().unwrap(), 8);
+    moved.set_ordered(true).unwrap();
 }
 
 /// Nice values out of range; and one error names every bad field.

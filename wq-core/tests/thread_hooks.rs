@@ -164,3 +164,33 @@ fn hooks_go_with_an_unused_builder() {
     drop(builder);
     assert_eq!(Arc::strong_count(&shared), 1);
 }
+
+/// Goal: who must not wait for a rescuer has not asked for one either: it would be made for a queue
+/// that has gone by then. Method: one is built with a queue inside a BH item, where that is a
+/// mistake, then one elsewhere; hooks see whose threads there were. In a release build all is well.
+#[test]
+fn no_rescuer_is_asked_for_where_nobody_may_wait() {
+    let started: Arc<Mutex<Vec<String>>> = Arc::default();
+    let names = Arc::clone(&started);
+    let system = System::builder().name("r").on_thread_start(move || {
+        let name = thread::current().name().map(String::from);
+        names.lock().unwrap().extend(name);
+    });
+    let system = system.build().unwrap();
+    let build = |name: &'static str| {
+        let system = system.clone();
+        move || drop(Workqueue::unbound(name).rescuer().system(&system).build())
+    };
+    let soft = Workqueue::bh("soft").system(&system).build().unwrap();
+    let is_mistake = soft.spawn_fn(build("inside")).wait().is_err();
+    assert_eq!(is_mistake, cfg!(debug_assertions));
+    // Whoever makes rescuers makes them in the order in which they were asked for.
+    build("outside")();
+    let report = system.shutdown(Duration::from_secs(60));
+    assert!(report.detached_threads.is_empty());
+    let mut expected = vec!["r/R-inside", "r/R-outside"];
+    expected.retain(|name| !is_mistake || *name == "r/R-outside");
+    let names = started.lock().unwrap();
+    let rescuers: Vec<_> = names.iter().filter(|name| name.contains("/R-")).collect();
+    assert_eq!(rescuers, expected);
+}
