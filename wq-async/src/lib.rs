@@ -93,6 +93,8 @@ mod blocking;
     all(feature = "net", target_os = "linux", not(wq_portable))
 ))]
 mod by_ref;
+#[cfg(all(feature = "net", target_os = "linux", not(wq_portable)))]
+mod descriptor;
 #[cfg(feature = "fs")]
 pub mod fs;
 mod group;

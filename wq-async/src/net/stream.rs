@@ -92,17 +92,7 @@ macro_rules! stream {
             }
         }
 
-        impl AsFd for $name {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.io.as_fd()
-            }
-        }
-
-        impl AsRawFd for $name {
-            fn as_raw_fd(&self) -> RawFd {
-                self.io.get_ref().as_raw_fd()
-            }
-        }
+        descriptor!($name);
 
         impl AsyncRead for &$name {
             #[inline]

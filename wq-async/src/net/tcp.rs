@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +19,7 @@ use super::back_off::BackOff;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
 use crate::by_ref::{reads_by_ref, writes_by_ref};
+use crate::descriptor::descriptor;
 use crate::io::{Async, Direction};
 use crate::reactor::readiness::{READABLE, WRITABLE};
 
@@ -197,17 +197,7 @@ impl TryFrom<std::net::TcpListener> for TcpListener {
     }
 }
 
-impl AsFd for TcpListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
-    }
-}
-
-impl AsRawFd for TcpListener {
-    fn as_raw_fd(&self) -> RawFd {
-        self.io.get_ref().as_raw_fd()
-    }
-}
+descriptor!(TcpListener);
 
 /// A non-blocking TCP socket of the address's family.
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {

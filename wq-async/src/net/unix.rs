@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::{self as std_unix, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -17,6 +16,7 @@ use super::back_off::{BackOff, Pause};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::stream::stream;
 use crate::by_ref::{reads_by_ref, writes_by_ref};
+use crate::descriptor::descriptor;
 use crate::io::{Async, Direction};
 
 /// A Unix domain socket that accepts connections.
@@ -268,23 +268,6 @@ impl TryFrom<std_unix::UnixDatagram> for UnixDatagram {
             io: Async::new(socket)?,
         })
     }
-}
-
-/// The descriptor of those that are no streams.
-macro_rules! descriptor {
-    ($($name:ident),*) => {$(
-        impl AsFd for $name {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.io.as_fd()
-            }
-        }
-
-        impl AsRawFd for $name {
-            fn as_raw_fd(&self) -> RawFd {
-                self.io.get_ref().as_raw_fd()
-            }
-        }
-    )*};
 }
 
 descriptor!(UnixListener, UnixDatagram);

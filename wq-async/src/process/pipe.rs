@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll, ready};
@@ -12,13 +12,14 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::descriptor::descriptor;
 use crate::io::Async;
 
 /// What a child reads as its standard input.
 ///
 /// [`close`](AsyncWrite::poll_close) or the drop ends it; afterwards writes fail with
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe), as they do when the child reads no more. Nothing is
-/// buffered here.
+/// buffered here. It has no `AsFd`, unlike the other two: there is no descriptor once it was closed.
 ///
 /// # Cancellation
 /// A write that is dropped has written nothing, or what it has said.
@@ -164,17 +165,7 @@ macro_rules! read_end {
             }
         }
 
-        impl AsFd for $name {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.io.as_fd()
-            }
-        }
-
-        impl AsRawFd for $name {
-            fn as_raw_fd(&self) -> RawFd {
-                self.io.get_ref().as_raw_fd()
-            }
-        }
+        descriptor!($name);
     };
 }
 
