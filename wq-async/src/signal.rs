@@ -9,7 +9,8 @@
 //! A listener hears what comes from the call that makes it on, polled or not. There may be any
 //! number of them for a signal, and each hears all of it. As in the kernel, signals of a kind that
 //! come faster than they are taken are one. They work in tasks, in [`block_on`](crate::block_on),
-//! under other executors, and on threads ([`Signals::wait`]); no thread is made for them.
+//! under other executors, and on threads ([`Signals::wait`]). No thread is made for them but the
+//! reactor's, by the first listener or socket of the process.
 //!
 //! # The default action
 //! The first listener for a kind of signal replaces what the system does by default, **for the rest
@@ -19,8 +20,11 @@
 //! goes on being called.
 //!
 //! # Which thread
-//! Signals interrupt any thread that does not block them, workers too; calls that the interruption
-//! would end are restarted. A signal that *all* threads of the program block reaches no listener.
+//! Signals interrupt any thread that does not block them, workers too. The handler asks for
+//! interrupted calls to be restarted (`SA_RESTART`), so reads, writes and waits for locks go on.
+//! What the kernel never restarts (`poll`, `nanosleep`, sockets with a time limit: see `man 7
+//! signal`) ends with [`Interrupted`](io::ErrorKind::Interrupted), which `std` mostly hides. A
+//! signal that *all* threads of the program block reaches no listener.
 //!
 //! # Forks
 //! A child that was forked and did not become another program has its parent's handlers: a signal
@@ -70,9 +74,12 @@ use crate::io::Async;
 pub use self::error::SignalError;
 pub use self::kind::SignalKind;
 
-/// More bytes than the handler's end of a socket pair has room for, so that one read takes all
-/// signals that came so far.
-const ROOM: usize = 512;
+/// Bytes read at a time: more than signals mostly come between two looks.
+const ROOM: usize = 64;
+
+/// Reads in one look: more bytes than the handler's end of a socket pair has room for by default.
+/// If it has more, what is left is one signal more.
+const READS: usize = 64;
 
 /// Listens for a kind of signal, from this call on.
 ///
@@ -201,7 +208,14 @@ impl Signals {
         if kinds.is_empty() {
             return Err(SignalError::none());
         }
-        let listeners = kinds.into_iter().map(Listener::new);
+        // Three passes: a handler replaces the default action for good, so none is installed before
+        // all that may be refused was had.
+        kinds.iter().try_for_each(|kind| kind.check())?;
+        let ears = kinds.iter().map(|_| Ear::new());
+        let ears = ears.collect::<io::Result<Vec<_>>>();
+        let ears = ears.map_err(SignalError::refused)?;
+        let listeners = kinds.into_iter().zip(ears);
+        let listeners = listeners.map(|(kind, ear)| Listener::new(kind, ear));
         Ok(Signals {
             listeners: listeners.collect::<Result<_, _>>()?,
             first: 0,
@@ -259,6 +273,22 @@ impl Stream for Signals {
     }
 }
 
+/// What a listener hears with, before there is a handler.
+struct Ear {
+    heard: Async<UnixStream>,
+    /// The handler's end.
+    told: UnixStream,
+}
+
+impl Ear {
+    /// Two descriptors.
+    fn new() -> io::Result<Ear> {
+        let (heard, told) = UnixStream::pair()?;
+        let heard = Async::new(heard)?;
+        Ok(Ear { heard, told })
+    }
+}
+
 /// A listener for one kind: the handler writes a byte to the other end of this stream.
 #[derive(Debug)]
 struct Listener {
@@ -269,24 +299,18 @@ struct Listener {
 
 impl Listener {
     /// Listens from now on.
-    fn new(kind: SignalKind) -> Result<Listener, SignalError> {
-        if kind.is_forbidden() {
-            return Err(SignalError::forbidden(kind));
-        }
-        let (heard, told) = UnixStream::pair().map_err(SignalError::refused)?;
-        // First, since a refusal leaves no handler behind then.
-        let heard = Async::new(heard).map_err(SignalError::refused)?;
-        let handler = pipe::register(kind.as_raw_value(), told);
+    fn new(kind: SignalKind, ear: Ear) -> Result<Listener, SignalError> {
+        let handler = pipe::register(kind.as_raw_value(), ear.told);
         Ok(Listener {
             kind,
             handler: handler.map_err(|error| SignalError::of_handler(kind, error))?,
-            heard,
+            heard: ear.heard,
         })
     }
 
     /// Takes all that came.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>> {
-        let read = |mut heard: &UnixStream| heard.read(&mut [0; ROOM]);
+        let read = |heard: &UnixStream| take_all(heard);
         match ready!(self.heard.poll_read_with(cx, read)) {
             // The handler's end is open until the drop.
             Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -294,6 +318,24 @@ impl Listener {
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Takes what is there, and answers how much the first read had.
+///
+/// # Errors
+/// Those of the first read; what a later one says is asked again at the next look.
+fn take_all(mut heard: &UnixStream) -> io::Result<usize> {
+    let mut room = [0; ROOM];
+    let first = heard.read(&mut room)?;
+    let mut last = first;
+    for _ in 1..READS {
+        // One that is not full has left nothing.
+        if last < ROOM {
+            break;
+        }
+        last = heard.read(&mut room).unwrap_or(0);
+    }
+    Ok(first)
 }
 
 impl Drop for Listener {

@@ -3,17 +3,27 @@
 
 #![cfg(all(target_os = "linux", not(wq_portable)))]
 
+mod deadline;
+
+use std::error::Error;
+use std::fs::File;
 use std::future::Future;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
+use std::process::Command;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures::StreamExt;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::Pid;
 use wq::signal::{SignalKind, Signals, ctrl_c, signal};
 use wq_core::driver;
+
+use deadline::Deadline;
 
 /// Nothing in here takes as long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -31,6 +41,7 @@ fn raise_raw(kind: SignalKind) {
 /// Goal: what comes before the first poll, and before a wait that was given up, is not lost.
 #[wq::test]
 async fn signals_before_the_first_poll_are_heard() {
+    let _deadline = Deadline::start();
     let mut heard = signal(SignalKind::user_defined1()).expect("a listener");
     raise(Signal::SIGUSR1).expect("sent");
     assert_eq!(
@@ -49,6 +60,7 @@ async fn signals_before_the_first_poll_are_heard() {
 /// does no harm. Method: signals to this thread are handled before `raise` returns.
 #[test]
 fn each_listener_hears_many_as_one() {
+    let _deadline = Deadline::start();
     let kind = real_time(1);
     let mut listeners = [(); 3].map(|()| signal(kind).expect("a listener"));
     drop(signal(kind).expect("a listener"));
@@ -70,6 +82,7 @@ fn each_listener_hears_many_as_one() {
 /// no other.
 #[test]
 fn no_kind_hides_another() {
+    let _deadline = Deadline::start();
     let kinds = [2, 3, 4].map(real_time);
     let mut signals = Signals::new(kinds).expect("a listener");
     let mut heard = Vec::new();
@@ -91,6 +104,7 @@ fn no_kind_hides_another() {
 /// the wait begins.
 #[test]
 fn waits_end_wherever_they_are() {
+    let _deadline = Deadline::start();
     let kind = real_time(5);
     let listener = || signal(kind).expect("a listener");
     let (mut in_task, mut nested, mut on_thread, mut elsewhere) =
@@ -117,6 +131,7 @@ fn waits_end_wherever_they_are() {
 /// last one comes when nobody listens, to this very process.
 #[wq::test]
 async fn ctrl_c_does_not_end_the_program_any_more() {
+    let _deadline = Deadline::start();
     let (one, other) = (ctrl_c(), ctrl_c());
     let unused = ctrl_c();
     raise(Signal::SIGINT).expect("sent");
@@ -131,6 +146,7 @@ async fn ctrl_c_does_not_end_the_program_any_more() {
 /// Goal: who cannot listen is told why. Method: every reason; what is allowed stands beside.
 #[test]
 fn refusals_say_why() {
+    let _deadline = Deadline::start();
     for name in ["KILL", "STOP", "SEGV", "BUS", "FPE", "ILL"] {
         let number: Signal = format!("SIG{name}").parse().expect("a signal");
         let kind = SignalKind::from_raw(number as i32);
@@ -147,12 +163,63 @@ fn refusals_say_why() {
     }
     let error = Signals::new([]).expect_err("nothing to wait for");
     assert!(error.is_empty(), "{error}");
-    // One bad kind among good ones leaves nothing behind: the others can be listened for.
-    let kinds = [real_time(6), SignalKind::from_raw(9)];
-    assert!(Signals::new(kinds).expect_err("forbidden").is_forbidden());
     let twice = Signals::new([real_time(6), real_time(6)]).expect("one listener");
     raise_raw(real_time(6));
     assert_eq!(twice.take(1).collect::<Vec<_>>().now_or_panic().len(), 1);
+}
+
+/// Has the child of the next test do its part, with this number.
+const BAD_KIND: &str = "WQ_TEST_BAD_KIND";
+
+/// Goal: a refused listener leaves nothing behind: the default action of every kind stays. Method:
+/// a child whose listener is refused, for a bad kind in any order or for want of descriptors, is
+/// ended by the good kind's signal.
+#[test]
+fn a_refusal_changes_nothing_for_the_other_kinds() {
+    let _deadline = Deadline::start();
+    for bad in [FEW_DESCRIPTORS, 0, 9, 19, 32, 65, 4711] {
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "refused_and_then_told_to_end"])
+            .env(BAD_KIND, bad.to_string())
+            .output()
+            .expect("started");
+        // `SIGUSR1`, which a shell does not ignore for what it starts in the background.
+        assert_eq!(child.status.signal(), Some(10), "beside {bad}: {child:?}");
+    }
+}
+
+/// In place of a bad kind: there are descriptors for one kind only.
+const FEW_DESCRIPTORS: i32 = -1;
+
+/// Leaves the process room for two descriptors more.
+fn leave_two_descriptors() {
+    let free = [(); 3].map(|()| File::open("/dev/null").expect("a descriptor"));
+    let [.., first_without] = free.each_ref().map(AsRawFd::as_raw_fd);
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit");
+    setrlimit(Resource::RLIMIT_NOFILE, first_without as u64, hard).expect("a lower limit");
+}
+
+/// The child's part; in this process it does nothing.
+#[test]
+fn refused_and_then_told_to_end() {
+    let _deadline = Deadline::start();
+    let Ok(bad) = std::env::var(BAD_KIND) else {
+        return;
+    };
+    let bad = bad.parse().expect("a number");
+    if bad == FEW_DESCRIPTORS {
+        // The reactor has its own by then.
+        drop(signal(real_time(6)).expect("a listener"));
+        leave_two_descriptors();
+        let kinds = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+        let error = Signals::new(kinds).expect_err("refused");
+        assert!(error.source().is_some(), "the machine's word: {error}");
+    } else {
+        let kinds = [SignalKind::from_raw(bad), SignalKind::user_defined1()];
+        let error = Signals::new(kinds).expect_err("refused");
+        assert!(error.is_forbidden() || error.is_unknown(), "{error}");
+    }
+    raise(Signal::SIGUSR1).expect("sent");
 }
 
 /// What is ready at once.
@@ -172,6 +239,7 @@ impl<F: Future> Now for F {}
 /// round is over only when its signal was heard.
 #[test]
 fn no_signal_is_missed_under_load() {
+    let _deadline = Deadline::start();
     const ROUNDS: usize = 2000;
     let kind = real_time(7);
     let mut signals = signal(kind).expect("a listener");
@@ -193,6 +261,7 @@ fn no_signal_is_missed_under_load() {
 /// Goal: in a forked child a listener is an error and not a hang. Method: its parent has used one.
 #[test]
 fn a_forked_child_is_refused() {
+    let _deadline = Deadline::start();
     let kind = real_time(9);
     let _parents = signal(kind).expect("a listener");
     let answer = driver::in_forked_child(LIMIT, || u8::from(signal(kind).is_err()));

@@ -39,6 +39,11 @@ impl SignalError {
         SignalError(Kind::Forbidden(kind))
     }
 
+    /// There is none of that number.
+    pub(super) fn unknown(kind: SignalKind) -> SignalError {
+        SignalError(Kind::Unknown(kind))
+    }
+
     /// No kind was named.
     pub(super) fn none() -> SignalError {
         SignalError(Kind::None)
@@ -52,7 +57,7 @@ impl SignalError {
     /// What the machine says to a handler of that kind.
     pub(super) fn of_handler(kind: SignalKind, error: io::Error) -> SignalError {
         if error.kind() == io::ErrorKind::InvalidInput {
-            SignalError(Kind::Unknown(kind))
+            SignalError::unknown(kind)
         } else {
             SignalError::refused(error)
         }

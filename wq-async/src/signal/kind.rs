@@ -3,8 +3,11 @@
 use std::ffi::c_int;
 use std::fmt;
 
+use nix::libc::{SIGRTMAX, SIGRTMIN};
 use signal_hook::consts::{self, FORBIDDEN};
 use signal_hook::low_level::signal_name;
+
+use super::SignalError;
 
 /// A kind of signal.
 ///
@@ -90,10 +93,27 @@ impl SignalKind {
         self.0
     }
 
+    /// Whether a listener is possible, as far as can be told without making one.
+    pub(super) fn check(self) -> Result<(), SignalError> {
+        if self.is_forbidden() {
+            return Err(SignalError::forbidden(self));
+        }
+        if !self.exists() {
+            return Err(SignalError::unknown(self));
+        }
+        Ok(())
+    }
+
     /// Whether no listener is allowed. `SIGKILL` and `SIGSTOP` have no handlers; the others repeat
     /// the faulty instruction for ever when their handler returns.
-    pub(super) fn is_forbidden(self) -> bool {
+    fn is_forbidden(self) -> bool {
         self.0 == consts::SIGBUS || FORBIDDEN.contains(&self.0)
+    }
+
+    /// Whether the system has it for programs: those between the classic and the real-time signals
+    /// are the C library's.
+    fn exists(self) -> bool {
+        (1..32).contains(&self.0) || (SIGRTMIN()..=SIGRTMAX()).contains(&self.0)
     }
 }
 
