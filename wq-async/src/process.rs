@@ -19,8 +19,9 @@
 //!
 //! # What a child inherits
 //! CPUs and priority are the program's and not the worker's, also in items of per-CPU queues and of
-//! those with another priority; signals are not blocked. The settings are those of the System whose
-//! worker starts the first child of the [`Command`].
+//! those with another priority. Signals are blocked that the thread blocked which has built the
+//! System: `std` leaves them as they are, and so do workers. The settings are those of the System
+//! whose worker starts the first child of the [`Command`].
 //!
 //! # Who reaps
 //! A [`Child`] that is dropped before its end was seen runs on, unless

@@ -4,6 +4,8 @@
 
 #![cfg(all(target_os = "linux", not(wq_portable)))]
 
+mod deadline;
+
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -26,6 +28,8 @@ use wq::process::{Child, Command};
 use wq::signal::{SignalKind, signal};
 use wq::time::timeout;
 use wq::{System, Workqueue};
+
+use deadline::Deadline;
 
 /// Nothing in here takes as long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -66,6 +70,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Goal: see the top of this file. Method: each fault in turn, once to warm up and then counted.
 #[test]
 fn ends_leave_nothing_behind() {
+    let _deadline = Deadline::start();
     let system = System::builder().workers(2).build().expect("a System");
     everything(&system);
     let before = descriptors();
@@ -240,6 +245,8 @@ fn children_without_descriptors(system: &System) {
     while let Ok(file) = File::open("/dev/null") {
         hoard.push(file);
     }
+    let all_are_taken = || File::open("/dev/null").is_err();
+    assert!(all_are_taken(), "or the wait has a descriptor");
     let (begun, has_begun) = mpsc::channel();
     let task = system.spawn(async move {
         let early = pin!(waited.wait()).poll(&mut Context::from_waker(Waker::noop()));
@@ -247,10 +254,11 @@ fn children_without_descriptors(system: &System) {
         begun.send(()).expect("somebody listens");
         waited.wait().await
     });
-    let thread = thread::spawn(move || on_thread.wait().wait());
-    // Its input ends with it, and then it does.
-    drop(dropped);
     has_begun.recv_timeout(LIMIT).expect("it waits without one");
+    assert!(all_are_taken(), "the wait had one, or might have");
+    let thread = thread::spawn(move || on_thread.wait().wait());
+    // Its input ends with it, which gives a descriptor back, and then it does.
+    drop(dropped);
     // Descriptors come back, so that the thread's wait may have one or none: both end.
     hoard.clear();
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("the limit from before");

@@ -2,6 +2,8 @@
 
 #![cfg(all(target_os = "linux", not(wq_portable)))]
 
+mod deadline;
+
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -11,12 +13,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use wq::process::{Child, Command};
 use wq::time::timeout;
 use wq::{Queue, System};
 use wq_core::driver;
+
+use deadline::Deadline;
 
 /// Nothing in here takes as long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -64,6 +69,7 @@ fn wait_until_reaped(pid: Pid) {
 /// goes to the one that is read last, first.
 #[wq::test]
 async fn both_pipes_are_read_at_once() {
+    let _deadline = Deadline::start();
     let script = format!("head -c {MUCH} /dev/zero >&2; head -c {MUCH} /dev/zero; exit 3");
     let output = timeout(LIMIT, shell(&script).output()).await;
     let output = output.expect("in time").expect("started");
@@ -71,9 +77,24 @@ async fn both_pipes_are_read_at_once() {
     assert_eq!((output.stdout.len(), output.stderr.len()), (MUCH, MUCH));
 }
 
+/// Goal: a closed input is the end that a child reads, while its [`Child`] and its handles live.
+#[wq::test]
+async fn a_close_is_the_end_of_the_input() {
+    let _deadline = Deadline::start();
+    let mut child = cat().stdout(Stdio::piped()).spawn().expect("started");
+    let stdin = child.stdin.as_mut().unwrap();
+    stdin.write_all(b"text").await.expect("it reads");
+    stdin.close().await.expect("closed");
+    let mut heard = Vec::new();
+    let read = child.stdout.as_mut().unwrap().read_to_end(&mut heard);
+    timeout(LIMIT, read).await.expect("in time").expect("read");
+    assert_eq!(heard, b"text");
+}
+
 /// Goal: what goes in comes out, in order, while both sides are full. Method: `cat`.
 #[wq::test]
 async fn a_pipe_there_and_one_back() {
+    let _deadline = Deadline::start();
     let mut child = cat().stdout(Stdio::piped()).spawn().expect("started");
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let sent: Vec<u8> = (0..MUCH).map(|n| (n % 251) as u8).collect();
@@ -98,6 +119,7 @@ async fn a_pipe_there_and_one_back() {
 /// was given up loses nothing, and the end is told again and again.
 #[wq::test]
 async fn a_child_that_ignores_its_input_is_killed() {
+    let _deadline = Deadline::start();
     let mut child = sleeper().spawn().expect("started");
     let number = pid(&child);
     for _ in 0..3 {
@@ -117,10 +139,55 @@ async fn a_child_that_ignores_its_input_is_killed() {
     assert_eq!(child.try_wait().expect("known"), Some(again));
 }
 
+/// Goal: a child that somebody else has reaped is nobody's any more: its number may be a
+/// stranger's, so it is neither told nor sent a signal. Method: the test reaps, before anybody
+/// waits, and under a wait that has a descriptor.
+#[wq::test]
+async fn a_child_that_somebody_else_has_reaped_is_let_go() {
+    let _deadline = Deadline::start();
+    for has_descriptor in [false, true] {
+        let mut child = sleeper().kill_on_drop(true).spawn().expect("started");
+        let number = pid(&child);
+        if has_descriptor {
+            let waited = timeout(Duration::from_millis(2), child.wait()).await;
+            assert!(waited.is_err(), "{waited:?}");
+        }
+        kill(number, Signal::SIGTERM).expect("sent");
+        waitpid(number, None).expect("reaped");
+        if !has_descriptor {
+            child.kill().expect("nothing to do");
+            assert_eq!(child.id(), None);
+        }
+        for _ in 0..2 {
+            let waited = timeout(LIMIT, child.wait()).await.expect("in time");
+            let error = waited.expect_err("its end is not known here");
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ECHILD), "{error}");
+        }
+        assert_eq!(child.id(), None);
+        child.kill().expect("nothing to do");
+        child.try_wait().expect_err("nothing is known");
+    }
+}
+
+/// Goal: `status` reads nothing, so a child that writes does not wait for it for ever. Method: more
+/// than a pipe holds; the child is told by `SIGPIPE` that nobody reads.
+#[wq::test]
+async fn a_status_keeps_no_pipe_open() {
+    let _deadline = Deadline::start();
+    let mut command = shell(&format!("exec head -c {MUCH} /dev/zero"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let status = timeout(LIMIT, command.status()).await.expect("in time");
+    assert_eq!(status.expect("run").signal(), Some(13));
+    let mut command = shell(&format!("exec head -c {MUCH} /dev/zero >&2"));
+    let status = timeout(LIMIT, command.stderr(Stdio::piped()).status()).await;
+    assert_eq!(status.expect("in time").expect("run").signal(), Some(13));
+}
+
 /// Goal: a write to a child that reads no more is an error and no signal. Method: the child closes
 /// its input, says so, and lives on.
 #[wq::test]
 async fn a_child_that_reads_no_more_breaks_the_pipe() {
+    let _deadline = Deadline::start();
     let mut child = shell("exec 0<&-; echo closed; exec sleep 600");
     child
         .stdin(Stdio::piped())
@@ -139,6 +206,7 @@ async fn a_child_that_reads_no_more_breaks_the_pipe() {
 /// thread that is no worker, and under an executor that is not ours.
 #[test]
 fn waits_end_wherever_they_are() {
+    let _deadline = Deadline::start();
     let children = [(); 4].map(|()| sleeper().spawn().expect("started"));
     let pids = children.each_ref().map(pid);
     let [mut in_task, mut nested, mut on_thread, mut elsewhere] = children;
@@ -167,6 +235,7 @@ fn waits_end_wherever_they_are() {
 /// Goal: a limited wait on a thread says that the time is over, or how the child has ended.
 #[test]
 fn waits_can_be_limited() {
+    let _deadline = Deadline::start();
     let mut child = cat().spawn().expect("started");
     let stdin = child.stdin.take();
     let early = child.wait().wait_timeout(Duration::from_millis(2));
@@ -180,6 +249,7 @@ fn waits_can_be_limited() {
 /// end after it, or are killed by it; with and without a System.
 #[test]
 fn dropped_children_are_reaped() {
+    let _deadline = Deadline::start();
     let inside = wq::spawn_fn(drop_children).wait().expect("no panic");
     let outside = drop_children();
     inside
@@ -208,6 +278,7 @@ fn drop_children() -> [Pid; 4] {
 /// Goal: without `kill_on_drop` a child outlives its owner. Method: it writes after that.
 #[wq::test]
 async fn a_dropped_child_runs_on() {
+    let _deadline = Deadline::start();
     let mut child = shell("read word; echo $word");
     child.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = child.spawn().expect("started");
@@ -223,6 +294,7 @@ async fn a_dropped_child_runs_on() {
 /// the second child has no pipes.
 #[wq::test]
 async fn a_command_can_be_used_again() {
+    let _deadline = Deadline::start();
     let mut command = shell("exit 0");
     assert!(command.output().await.expect("run").status.success());
     let mut child = command.spawn().expect("started");
@@ -231,6 +303,11 @@ async fn a_command_can_be_used_again() {
     // What was set is kept: here nothing comes back.
     let output = shell("echo text").stdout(Stdio::null()).output().await;
     assert_eq!(output.expect("run").stdout, b"");
+    // Of a command of `std` that cannot be known: `output` sets all three.
+    let mut std = std::process::Command::new("echo");
+    std.arg("text").stdout(Stdio::null());
+    let output = Command::from(std).output().await;
+    assert_eq!(output.expect("run").stdout, b"text\n");
     let none = Command::new("/no/such/program").output().await;
     assert_eq!(none.expect_err("there is none").kind(), ErrorKind::NotFound);
 }
@@ -238,6 +315,7 @@ async fn a_command_can_be_used_again() {
 /// Goal: many waits at once, each told its own child's end.
 #[wq::test]
 async fn each_wait_gets_its_own_status() {
+    let _deadline = Deadline::start();
     let children = (0..20).map(|n| async move {
         let status = shell(&format!("read line; exit {n}"))
             .stdin(Stdio::piped())
@@ -280,14 +358,19 @@ fn settings_of_child(queue: &Queue) -> ([String; 3], bool) {
     task.wait().expect("no panic")
 }
 
-/// Goal: children get the program's CPUs and priority, and block no signals, on every queue.
-/// Method: what the kernel tells of a child beside what it tells of the System's maker; only where
-/// a worker has settings of its own does that cost a fork.
+/// Goal: children get the program's CPUs, priority and blocked signals, on every queue. Method:
+/// what the kernel tells of a child beside what it tells of the System's maker, which blocks a
+/// signal; only where a worker has settings of its own does that cost a fork.
 #[test]
 fn children_have_the_programs_settings() {
+    let _deadline = Deadline::start();
+    let blocked = SigSet::from(Signal::SIGWINCH);
+    blocked.thread_block().expect("it may");
     let system = System::builder().build().expect("a System");
     let read = |file| std::fs::read_to_string(format!("/proc/thread-self/{file}"));
     let own = settings(&read("stat").unwrap(), &read("status").unwrap());
+    let mask = u64::from_str_radix(&own[2], 16).expect("a mask");
+    assert_eq!(mask >> (Signal::SIGWINCH as u32 - 1) & 1, 1, "{mask:x}");
     assert!(!driver::children_would_differ(), "this is no worker");
     let (child, differed) = settings_of_child(&system.default_queue());
     assert_eq!((child, differed), (own.clone(), false), "an unbound queue");

@@ -1,8 +1,8 @@
 //! Children of code inside items: they get the program's CPUs and priority.
 //!
 //! A child that a worker of a per-CPU queue starts would stay on the worker's CPU, and that of a
-//! worker of an unbound queue uses all, as it should. Its signal mask is empty in any case, as
-//! `std` has it.
+//! worker of an unbound queue uses all, as it should. Its signal mask is the program's in any case:
+//! `std` leaves a child that of the thread, and a worker has that of its System's maker.
 
 use std::process::Command;
 

@@ -98,10 +98,12 @@ impl Child {
     ///
     /// # Errors
     /// The future's: if somebody else has reaped the child, as happens in programs that ignore
-    /// `SIGCHLD` or wait for all of their children.
+    /// `SIGCHLD` or wait for all of their children. How it has ended is not known then, and a kill
+    /// does nothing.
     ///
     /// # Cancellation
-    /// A dropped wait leaves no trace but the closed input.
+    /// A dropped wait leaves the input closed, and to the next wait what tells of the end: a
+    /// descriptor, or a blocked item (see [the module](super)).
     ///
     /// # Examples
     /// ```
@@ -133,7 +135,8 @@ impl Child {
         self.ending().try_wait()
     }
 
-    /// Sends it `SIGKILL` and does not wait; nothing happens if its end was seen.
+    /// Sends it `SIGKILL` and does not wait; nothing happens if it has ended, or if somebody else
+    /// has reaped it.
     ///
     /// # Errors
     /// If the program may not, because the child runs as another user.

@@ -161,7 +161,8 @@ impl Command {
         Child::new(may_block(|| self.std.spawn())?, self.kill_on_drop)
     }
 
-    /// Starts a child and waits for its end.
+    /// Starts a child and waits for its end. Pipes that were set are closed here at once: the child
+    /// reads the end, and writes to nobody.
     ///
     /// # Errors
     /// Those of [`spawn`](Self::spawn) and of [`Child::wait`].
@@ -177,14 +178,18 @@ impl Command {
     /// # }).unwrap();
     /// ```
     pub async fn status(&mut self) -> io::Result<ExitStatus> {
-        self.spawn()?.wait().await
+        let mut child = self.spawn()?;
+        // A child whose pipe is full would not end; the wait closes the input.
+        drop((child.stdout.take(), child.stderr.take()));
+        child.wait().await
     }
 
     /// Starts a child, waits for its end, and keeps what it writes in memory. Its input is empty,
     /// unless [`stdin`](Self::stdin) was set.
     ///
-    /// What was set through [`as_std_mut`](Self::as_std_mut) is not seen here: for input, output
-    /// and error use the methods.
+    /// For input, output and error use the methods. What was set through
+    /// [`as_std_mut`](Self::as_std_mut), or of a command of `std` before it was converted, is not
+    /// seen here and is lost: all three are set anew.
     ///
     /// # Errors
     /// Those of [`spawn`](Self::spawn) and of [`Child::wait_with_output`].

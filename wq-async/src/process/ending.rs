@@ -17,13 +17,43 @@ use wq_core::{JoinHandle, blocking, driver};
 use crate::io::Async;
 use crate::spawn_fn;
 
-/// A child, and how its end becomes known. Only this reaps it.
+/// A child, and how its end becomes known. Only this reaps it, unless the program waits for all of
+/// its children somewhere or ignores `SIGCHLD`.
 #[derive(Debug)]
 pub(super) struct Ending {
     child: Child,
+    known: Known,
     watch: Watch,
-    /// Its end was seen, and its number may be another process's now.
-    over: bool,
+}
+
+/// What is known of a child's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Nothing: it was there, alive or not, when it was looked at last.
+    Nothing,
+    /// How it has ended, which `std` keeps. Its number may be another process's now.
+    End,
+    /// That it was reaped by somebody else. Its number may be another process's, too.
+    Gone,
+}
+
+impl Known {
+    /// How the child has ended, if it has. What is known is not asked for again.
+    fn look(&mut self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+        if *self == Known::Gone {
+            return Err(Errno::ECHILD.into());
+        }
+        let answer = child.try_wait();
+        match &answer {
+            Ok(None) => {}
+            Ok(Some(_)) => *self = Known::End,
+            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => {
+                *self = Known::Gone;
+            }
+            Err(_) => {}
+        }
+        answer
+    }
 }
 
 /// Who tells that the child has ended.
@@ -42,29 +72,34 @@ impl Ending {
     pub(super) fn new(child: Child) -> Ending {
         Ending {
             child,
+            known: Known::Nothing,
             watch: Watch::Nobody,
-            over: false,
         }
     }
 
     /// Its number, while that is its.
     pub(super) fn id(&self) -> Option<u32> {
-        (!self.over).then(|| self.child.id())
+        (self.known == Known::Nothing).then(|| self.child.id())
     }
 
     /// Has it killed, unless it has ended.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        self.child.kill()
+        // Somebody may have reaped it: the signal would be a stranger's.
+        match self.try_wait() {
+            Ok(None) => self.child.kill(),
+            Ok(Some(_)) => Ok(()),
+            Err(_) if self.known == Known::Gone => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// How it has ended, if it has.
     pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let status = self.child.try_wait()?;
-        if status.is_some() {
-            self.over = true;
+        let answer = self.known.look(&mut self.child);
+        if self.known != Known::Nothing {
             self.watch = Watch::Nobody;
         }
-        Ok(status)
+        answer
     }
 
     /// Waits for its end; may be polled again afterwards.
@@ -80,8 +115,8 @@ impl Ending {
                     }
                 }
                 Watch::Descriptor(fd) => {
-                    let child = &mut self.child;
-                    let attempt = |_: &OwnedFd| match child.try_wait()? {
+                    let (known, child) = (&mut self.known, &mut self.child);
+                    let attempt = |_: &OwnedFd| match known.look(child)? {
                         Some(_) => Ok(()),
                         None => Err(io::ErrorKind::WouldBlock.into()),
                     };
@@ -104,7 +139,7 @@ impl Ending {
         if matches!(self.watch, Watch::Descriptor(_)) {
             return Ok(());
         }
-        // The number is the child's own until it is reaped, which nobody else does.
+        // The number is the child's own until it is reaped: it was there at the look before this.
         let fd = driver::pidfd_open(self.child.id())?;
         // Nothing is known: if it has ended meanwhile, the registration is an event.
         self.watch = Watch::Descriptor(Async::registered(fd, 0)?);

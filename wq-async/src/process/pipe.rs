@@ -19,7 +19,8 @@ use crate::io::Async;
 ///
 /// [`close`](AsyncWrite::poll_close) or the drop ends it; afterwards writes fail with
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe), as they do when the child reads no more. Nothing is
-/// buffered here. It has no `AsFd`, unlike the other two: there is no descriptor once it was closed.
+/// buffered here. It has no `AsFd`, unlike the other two: there is no descriptor once it was
+/// closed.
 ///
 /// # Cancellation
 /// A write that is dropped has written nothing, or what it has said.
