@@ -164,6 +164,20 @@ impl Lane {
         holder: Holder<'_>,
         f: impl FnOnce(&mut LaneQueue) -> R,
     ) -> Option<R> {
+        self.inside(holder, || {
+            // SAFETY: `inside` runs this between `enter` and `leave`, where this thread alone
+            // touches the queue.
+            let queue = unsafe { &mut *self.queue.get() };
+            let answer = f(queue);
+            // Relaxed: a hint for others.
+            self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+            answer
+        })
+    }
+
+    /// As [`Lane::section`], for what else the lane's owner alone may write.
+    #[inline(always)]
+    pub(crate) fn inside<R>(&self, holder: Holder<'_>, f: impl FnOnce() -> R) -> Option<R> {
         let mut spins = 0;
         while !self.owner.enter(holder.mark, holder.token) {
             if !self.owner.only_revoked(holder.token) {
@@ -171,12 +185,8 @@ impl Lane {
             }
             wait_for_revoker(&mut spins);
         }
-        // SAFETY: `enter` succeeded, so until `leave` this thread alone touches the queue.
-        let queue = unsafe { &mut *self.queue.get() };
         self.visitor.enter();
-        let answer = f(queue);
-        // Relaxed: a hint for others.
-        self.waiting.store(queue.len() as u32, Ordering::Relaxed);
+        let answer = f();
         self.visitor.leave();
         holder.mark.leave();
         Some(answer)

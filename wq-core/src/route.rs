@@ -408,7 +408,7 @@ fn accept(queue: QueueRef, home: usize, current: Option<&Current>) -> Result<Col
     if let Some(current) = current.filter(|c| Arc::ptr_eq(q.pool(home), &c.pool)) {
         if let Some((lane, holder)) = current.holding() {
             let shard = q.shard(&current.pool, lane.index);
-            if let Some(accepted) = lane.section(holder, |_| q.accept(shard, chained)) {
+            if let Some(accepted) = lane.inside(holder, || q.accept(shard, chained)) {
                 return accepted;
             }
         }
