@@ -1,48 +1,17 @@
-//! Channels and locks of others on wq, those that suspend a task and those that block its thread:
-//! what `docs/channels.md` promises of each.
-//!
-//! Whatever blocks here does so on one lane, where others wait behind it: without a worker that
-//! takes over, these tests would hang.
+//! Those that suspend a task.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{self as blocking, Arc, mpsc};
-use std::time::Duration;
 
 use futures::channel::{mpsc as futures_mpsc, oneshot as futures_oneshot};
 use futures::future::{join, join_all};
 use futures::{SinkExt, StreamExt};
 use tokio::sync::{self as tokio_sync, broadcast, mpsc as tokio_mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use wq::{System, TaskGroup, spawn, spawn_fn, yield_now};
+use wq::{System, TaskGroup, spawn, yield_now};
 
-/// What each producer sends, from 1 on.
-const SENT: u64 = 300;
-const PRODUCERS: u64 = 3;
-/// What the consumers get, in sum.
-const SUM: u64 = PRODUCERS * SENT * (SENT + 1) / 2;
-
-/// Producers and consumers that block their threads, on one lane: all that was sent arrives.
-fn through_blocking<S, R>(sender: S, receivers: Vec<R>)
-where
-    S: FnMut(u64) + Clone + Send + 'static,
-    R: FnMut() -> Option<u64> + Send + 'static,
-{
-    let system = System::builder().workers(1).build().expect("a System");
-    let consume = |mut receive: R| {
-        let sum = move || std::iter::from_fn(&mut receive).sum::<u64>();
-        system.default_queue().spawn_fn(sum)
-    };
-    let consumers: Vec<_> = receivers.into_iter().map(consume).collect();
-    let produce = |mut send: S| move || (1..=SENT).for_each(&mut send);
-    let producers: Vec<_> = (0..PRODUCERS)
-        .map(|_| system.default_queue().spawn_fn(produce(sender.clone())))
-        .collect();
-    drop(sender);
-    producers.into_iter().for_each(|task| task.wait().unwrap());
-    let sums = consumers.into_iter().map(|task| task.wait().unwrap());
-    assert_eq!(sums.sum::<u64>(), SUM);
-    assert_eq!(system.stats().rescues, 0);
-}
+use super::deadline::Deadline;
+use super::{PRODUCERS, SENT, SUM};
 
 /// Producers and consumers that suspend, as tasks of the test's System.
 async fn through_async<S, F, R, G>(sender: S, send: fn(S) -> F, receivers: Vec<R>, sum: fn(R) -> G)
@@ -67,67 +36,11 @@ where
     assert_eq!(total, SUM);
 }
 
-/// The channels of `std`: unbounded, bounded, and where both sides meet.
+/// flume's channels.
 #[test]
-fn std_channels_block_their_task_alone() {
-    let (send, receive) = mpsc::channel();
-    through_blocking(
-        move |n| send.send(n).unwrap(),
-        vec![move || receive.recv().ok()],
-    );
+fn flume_channels_suspend() {
+    let _deadline = Deadline::start();
     for room in [0, 1, 16] {
-        let (send, receive) = mpsc::sync_channel(room);
-        through_blocking(
-            move |n| send.send(n).unwrap(),
-            vec![move || receive.recv().ok()],
-        );
-    }
-}
-
-/// crossbeam's channels, with several receivers, and its `select!`.
-#[test]
-fn crossbeam_channels_block_their_task_alone() {
-    for room in [0, 1, 16] {
-        let (send, receive) = crossbeam_channel::bounded(room);
-        let consumer = |_| {
-            let receive = receive.clone();
-            move || receive.recv().ok()
-        };
-        through_blocking(
-            move |n| send.send(n).unwrap(),
-            (0..3).map(consumer).collect(),
-        );
-    }
-    let system = System::builder().workers(1).build().unwrap();
-    let (quiet, other) = (
-        crossbeam_channel::never::<u64>(),
-        crossbeam_channel::bounded(0),
-    );
-    let (send, receive) = other;
-    let chosen = system.default_queue().spawn_fn(move || {
-        crossbeam_channel::select! {
-            recv(quiet) -> _ => 0,
-            recv(receive) -> n => n.unwrap(),
-        }
-    });
-    let sent = system.default_queue().spawn_fn(move || send.send(7));
-    assert_eq!(chosen.wait().unwrap(), 7);
-    sent.wait().unwrap().unwrap();
-}
-
-/// flume's channels, which do both: each side blocks, or suspends.
-#[test]
-fn flume_channels_block_or_suspend() {
-    for room in [0, 1, 16] {
-        let (send, receive) = flume::bounded(room);
-        let consumer = |_| {
-            let receive = receive.clone();
-            move || receive.recv().ok()
-        };
-        through_blocking(
-            move |n| send.send(n).unwrap(),
-            (0..3).map(consumer).collect(),
-        );
         let (send, receive) = flume::bounded(room);
         System::builder().workers(2).build().unwrap().run(async {
             let produce = |send: flume::Sender<u64>| async move {
@@ -144,9 +57,10 @@ fn flume_channels_block_or_suspend() {
     }
 }
 
-/// async-channel, from tasks that suspend and from tasks that block.
+/// async-channel.
 #[test]
-fn async_channel_suspends_or_blocks() {
+fn async_channel_suspends() {
+    let _deadline = Deadline::start();
     System::builder().workers(2).build().unwrap().run(async {
         let (send, receive) = async_channel::bounded(1);
         let produce = |send: async_channel::Sender<u64>| async move {
@@ -163,17 +77,12 @@ fn async_channel_suspends_or_blocks() {
         };
         through_async(send, produce, vec![receive.clone(), receive], consume).await;
     });
-    let (send, receive) = async_channel::bounded(1);
-    let receivers = vec![receive.clone(), receive];
-    let consumers = receivers
-        .into_iter()
-        .map(|r| move || r.recv_blocking().ok());
-    through_blocking(move |n| send.send_blocking(n).unwrap(), consumers.collect());
 }
 
-/// tokio's `mpsc`, from tasks that suspend and from tasks that block.
+/// tokio's `mpsc`.
 #[test]
-fn tokio_mpsc_suspends_or_blocks() {
+fn tokio_mpsc_suspends() {
+    let _deadline = Deadline::start();
     System::builder().workers(2).build().unwrap().run(async {
         let (send, receive) = tokio_mpsc::channel(2);
         let produce = |send: tokio_mpsc::Sender<u64>| async move {
@@ -194,23 +103,14 @@ fn tokio_mpsc_suspends_or_blocks() {
         };
         through_async(send, produce, vec![receive], consume).await;
     });
-    let (send, mut receive) = tokio_mpsc::channel(1);
-    through_blocking(
-        move |n| send.blocking_send(n).unwrap(),
-        vec![move || receive.blocking_recv()],
-    );
-    let (send, mut receive) = tokio_mpsc::unbounded_channel();
-    through_blocking(
-        move |n| send.send(n).unwrap(),
-        vec![move || receive.blocking_recv()],
-    );
 }
 
 /// tokio's other channels: one value, the latest value, all values to everybody.
 #[wq::test(workers = 2)]
 async fn tokio_oneshot_watch_and_broadcast() {
+    let _deadline = Deadline::start();
     let (answer, asked) = oneshot::channel();
-    let asker = spawn_fn(move || asked.blocking_recv());
+    let asker = spawn(asked);
     spawn(async move { answer.send(7) }).await.unwrap().unwrap();
     assert_eq!(asker.await.unwrap(), Ok(7));
     let (gone, waits) = oneshot::channel::<()>();
@@ -298,6 +198,7 @@ macro_rules! adds_in_turn {
 /// Locks that suspend, held across awaits: tokio's, async-lock's, futures'.
 #[wq::test(workers = 2)]
 async fn locks_that_suspend() {
+    let _deadline = Deadline::start();
     adds_in_turn!(
         tokio_sync::Mutex::new(0),
         |lock| lock.lock().await,
@@ -322,46 +223,10 @@ async fn locks_that_suspend() {
     adds_in_turn!(lock, |lock| lock.lock().await, *lock.lock().await);
 }
 
-/// Locks of `std`, fought for by tasks that sleep while they hold them, on one lane: who waits
-/// blocks, and whoever has the lock gets on.
-#[test]
-fn std_locks_block_their_task_alone() {
-    let system = System::builder().workers(1).build().unwrap();
-    let (mutex, rwlock) = (blocking::Mutex::new(0), blocking::RwLock::new(0));
-    let (full, filled) = (blocking::Mutex::new(false), blocking::Condvar::new());
-    let barrier = blocking::Barrier::new(8);
-    let leaders = AtomicU64::new(0);
-    system.default_queue().scope(|scope| {
-        for n in 0..8u32 {
-            let (mutex, rwlock, barrier) = (&mutex, &rwlock, &barrier);
-            let (full, filled, leaders) = (&full, &filled, &leaders);
-            scope.spawn_fn(move || {
-                {
-                    let mut held = mutex.lock().unwrap();
-                    std::thread::sleep(Duration::from_micros(200));
-                    *held += n;
-                }
-                let is_leader = barrier.wait().is_leader();
-                leaders.fetch_add(u64::from(is_leader), Ordering::SeqCst);
-                if is_leader {
-                    *full.lock().unwrap() = true;
-                    filled.notify_all();
-                }
-                let full = full.lock().unwrap();
-                drop(filled.wait_while(full, |full| !*full).unwrap());
-                *rwlock.write().unwrap() += *mutex.lock().unwrap();
-            });
-        }
-    });
-    assert_eq!(mutex.into_inner().unwrap(), 28);
-    assert_eq!(rwlock.into_inner().unwrap(), 8 * 28);
-    assert_eq!(leaders.into_inner(), 1);
-    assert_eq!(system.stats().rescues, 0);
-}
-
 /// What else tokio and async-lock have to wait at: semaphores, notifications, barriers, cells.
 #[wq::test(workers = 2)]
 async fn permits_notifications_barriers_and_cells() {
+    let _deadline = Deadline::start();
     let (inside, room) = (
         Arc::new(AtomicU64::new(0)),
         Arc::new(tokio_sync::Semaphore::new(2)),
@@ -430,6 +295,7 @@ async fn permits_notifications_barriers_and_cells() {
 /// The channels of the futures crate: sinks and streams.
 #[wq::test(workers = 2)]
 async fn futures_channels() {
+    let _deadline = Deadline::start();
     let (send, receive) = futures_mpsc::channel(1);
     let produce = |mut send: futures_mpsc::Sender<u64>| async move {
         for n in 1..=SENT {
@@ -448,6 +314,7 @@ async fn futures_channels() {
 /// A token stops all tasks that look at it, children too, and a dropped guard does as well.
 #[wq::test(workers = 2)]
 async fn cancellation_tokens() {
+    let _deadline = Deadline::start();
     let token = CancellationToken::new();
     let mut tasks = TaskGroup::new();
     for n in 0..20 {
@@ -471,4 +338,44 @@ async fn cancellation_tokens() {
     drop(token.drop_guard());
     let stopped = tasks.join_all().await;
     assert!(stopped.into_iter().all(|end| end.unwrap()));
+}
+
+/// Whoever wakes a task may be anywhere. Method: a task of one System answers one of another, then
+/// a plain thread; each has asked, and waits, before it gets its answer, and the other way round.
+#[test]
+fn tasks_are_woken_from_another_system_and_from_a_plain_thread() {
+    let _deadline = Deadline::start();
+    const ROUNDS: u64 = 200;
+    let [one, other] = [(); 2].map(|()| System::builder().workers(1).build().unwrap());
+    let (ask, mut asked) = tokio_mpsc::channel::<(u64, oneshot::Sender<u64>)>(1);
+    let (also_ask, also_asked) = async_channel::bounded::<(u64, oneshot::Sender<u64>)>(1);
+    let answers = one.spawn(async move {
+        let mut answered = 0;
+        while let Some((n, answer)) = asked.recv().await {
+            answer.send(n + 1).unwrap();
+            answered += 1;
+        }
+        while let Ok((n, answer)) = also_asked.recv().await {
+            answer.send(n + 1).unwrap();
+            answered += 1;
+        }
+        answered
+    });
+    let asker = other.spawn(async move {
+        for n in 0..ROUNDS {
+            let (answer, answered) = oneshot::channel();
+            ask.send((n, answer)).await.unwrap();
+            assert_eq!(answered.await, Ok(n + 1));
+        }
+    });
+    asker.wait().unwrap();
+    let asker = std::thread::spawn(move || {
+        for n in 0..ROUNDS {
+            let (answer, answered) = oneshot::channel();
+            also_ask.send_blocking((n, answer)).unwrap();
+            assert_eq!(answered.blocking_recv(), Ok(n + 1));
+        }
+    });
+    asker.join().unwrap();
+    assert_eq!(answers.wait().unwrap(), 2 * ROUNDS);
 }
