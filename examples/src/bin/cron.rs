@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wq::{DelayedWork, Queue, Queued, Workqueue};
+use wq_examples::arguments;
 
 /// Between two runs of the report.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -76,6 +77,7 @@ impl Job {
 
 #[wq::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    arguments::none("cron");
     let jobs = Workqueue::unbound("jobs").build()?;
     let urgent = Workqueue::percpu("urgent").highpri().build()?;
 
@@ -129,6 +131,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         "the heart has beaten: {}",
         !beats.due.is_empty() && beats.early == 0
     );
+    // Time for some more, if there were any.
+    wq::time::sleep(BEAT * 10).await;
     let after = heartbeat.log().due.len();
     println!(
         "and stands still: {}",

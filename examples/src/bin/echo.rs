@@ -20,7 +20,7 @@ use wq::net::{TcpListener, TcpStream};
 
 /// How the program is called.
 const USAGE: &str = "usage: echo [ADDRESS]";
-/// Connections served at a time; more wait in the kernel and in the queue.
+/// Connections served at a time; more wait in the kernel.
 const CONNECTIONS: usize = 1000;
 
 #[wq::main]
@@ -41,15 +41,19 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (done, results) = async_channel::unbounded();
     let tally = wq::spawn(add_up(results));
     let connections = Workqueue::unbound("connections")
-        .max_active(CONNECTIONS)
+        .max_pending(CONNECTIONS)
         .build()?;
     loop {
-        let accept = async { Some(listener.accept().await) };
+        // A place first: connections for which there is none wait in the kernel.
+        let accept = async {
+            let place = connections.reserve().await;
+            Some((place, listener.accept().await))
+        };
         match or(stop_asked(&stopped), accept).await {
             None => break,
-            Some(Ok((stream, _))) => drop(connections.spawn(serve(stream, done.clone()))),
+            Some((place, Ok((stream, _)))) => drop(place?.spawn(serve(stream, done.clone()))),
             // Too many open files, say: the next call waits for a moment by itself.
-            Some(Err(error)) => eprintln!("a connection was not accepted: {error}"),
+            Some((_, Err(error))) => eprintln!("a connection was not accepted: {error}"),
         }
     }
     drop(done);

@@ -30,10 +30,11 @@ use wq::net::{TcpListener, TcpStream};
 use wq::signal::{SignalKind, Signals};
 use wq::time::timeout;
 use wq::{System, Workqueue};
+use wq_examples::arguments::value;
 
 /// How the program is called.
 const USAGE: &str = "usage: graceful [--grace MS] [ADDRESS], or graceful --check";
-/// Connections served at a time; more wait in the kernel and in the queue.
+/// Connections served at a time; more wait in the kernel.
 const CONNECTIONS: usize = 1000;
 /// A request that is longer than this many bytes ends its connection.
 const LONGEST: usize = 4096;
@@ -96,7 +97,7 @@ fn options() -> Result<Options, lexopt::Error> {
     let mut has_address = false;
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("grace") => options.grace = Duration::from_millis(parser.value()?.parse()?),
+            Long("grace") => options.grace = Duration::from_millis(value(&mut parser, "--grace")?),
             Long("check") => {
                 options.check = true;
                 options.grace = Duration::from_millis(1000);
@@ -120,7 +121,7 @@ async fn serve(options: Options) -> Result<Vec<TcpStream>, Failure> {
     // From here on both are requests to end; neither kills.
     let mut signals = Signals::new([SignalKind::terminate(), SignalKind::interrupt()])?;
     let connections = Workqueue::unbound("connections")
-        .max_active(CONNECTIONS)
+        .max_pending(CONNECTIONS)
         .build()?;
     let tally = Arc::new(Tally::default());
     // Closed when it is time to stop; nothing is ever sent.
@@ -163,10 +164,14 @@ async fn accept<T>(
     stopped: &Receiver<()>,
 ) -> T {
     loop {
+        // A place first: connections for which there is none wait in the kernel.
+        let Ok(place) = connections.reserve().await else {
+            unreachable!("the queue is drained after this");
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = connection(stream, Arc::clone(tally), stopped.clone());
-                drop(connections.spawn(connection));
+                drop(place.spawn(connection));
             }
             // Too many open files, say: the next call waits for a moment by itself.
             Err(error) => eprintln!("a connection was not accepted: {error}"),

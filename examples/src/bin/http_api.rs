@@ -39,7 +39,7 @@ use wq::{Queue, Workqueue};
 
 /// How the program is called.
 const USAGE: &str = "usage: http_api [ADDRESS], or http_api --check";
-/// Connections served at a time; more wait in the kernel and in the queue.
+/// Connections served at a time; more wait in the kernel.
 const CONNECTIONS: usize = 1000;
 /// Reports made at a time.
 const REPORTS: usize = 2;
@@ -108,7 +108,7 @@ async fn main() -> Result<(), Failure> {
     let address = listener.local_addr()?;
 
     let connections = Workqueue::unbound("connections")
-        .max_active(CONNECTIONS)
+        .max_pending(CONNECTIONS)
         .build()?;
     let health = Workqueue::percpu("health").highpri().build()?;
     let reports = Workqueue::unbound("reports")
@@ -161,13 +161,17 @@ fn wait_for_end_of_input(stop: Sender<()>) {
 /// Has a task serve each connection, until it is time to stop.
 async fn accept(listener: TcpListener, router: Router, queue: Queue, stopped: Receiver<()>) {
     loop {
-        let next = async { Some(listener.accept().await) };
+        // A place first: connections for which there is none wait in the kernel.
+        let next = async {
+            let place = queue.reserve().await.ok()?;
+            Some((place, listener.accept().await))
+        };
         match or(stop(&stopped), next).await {
             None => return,
-            Some(Ok((stream, _))) => {
-                drop(queue.spawn(serve(stream, router.clone(), stopped.clone())));
+            Some((place, Ok((stream, _)))) => {
+                drop(place.spawn(serve(stream, router.clone(), stopped.clone())));
             }
-            Some(Err(error)) => {
+            Some((_, Err(error))) => {
                 // Too many open files, say: the next call waits for a moment by itself.
                 eprintln!("a connection was not accepted: {error}");
             }

@@ -7,38 +7,11 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use wq::Workqueue;
-
-/// How many are inside now, and how many were at most.
-#[derive(Default)]
-struct Gauge {
-    /// Inside now.
-    now: AtomicUsize,
-    /// At most so far.
-    most: AtomicUsize,
-}
-
-impl Gauge {
-    /// Somebody enters. Relaxed here and below: counters, with no data behind them.
-    fn enter(&self) {
-        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// Somebody leaves.
-    fn leave(&self) {
-        self.now.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// At most so far.
-    fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
-    }
-}
+use wq_examples::gauge::Gauge;
 
 #[wq::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {

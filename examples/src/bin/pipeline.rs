@@ -12,14 +12,18 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use wq::{JoinHandle, Queue, System, Workqueue};
+use wq_examples::arguments;
+use wq_examples::gauge::Gauge;
 
 /// Bytes of a block.
 const BLOCK: usize = 16 * 1024;
 
-/// Blocks at most; the file is this program, whose size is nobody's business.
+/// Blocks. The file is this program, whose size is nobody's business: those behind its end are
+/// empty.
 const BLOCKS: usize = 200;
 
 /// Blocks read at a time.
@@ -31,35 +35,13 @@ const WAITING: usize = 4;
 /// Blocks that may be anywhere between the feeder and the end of the pipeline.
 const WINDOW: usize = 24;
 
+/// Every so many blocks one is hashed slowly, for this long, as if its pages had to be fetched.
+/// Then the stages before it fill up, and their limits are put to the test.
+const SLOW_EVERY: usize = 4;
+const SLOW: Duration = Duration::from_millis(2);
+
 /// What may go wrong on the way.
 type Fault = Box<dyn Error + Send + Sync>;
-
-/// How many are inside of something, and how many were at most.
-#[derive(Default)]
-struct Gauge {
-    /// Now.
-    now: AtomicUsize,
-    /// At most so far.
-    most: AtomicUsize,
-}
-
-impl Gauge {
-    /// Somebody enters. Relaxed here and below: counters, with no data behind them.
-    fn enter(&self) {
-        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// Somebody leaves.
-    fn leave(&self) {
-        self.now.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether there were some, and never more than this.
-    fn kept(&self, limit: usize) -> bool {
-        (1..=limit).contains(&self.most.load(Ordering::Relaxed))
-    }
-}
 
 /// How full each part was.
 #[derive(Default)]
@@ -71,6 +53,7 @@ struct Gauges {
 
 #[wq::main]
 async fn main() -> Result<(), Fault> {
+    arguments::none("pipeline");
     let cpus = System::current().topology().cpus();
     let read = Workqueue::unbound("read")
         .max_active(READERS)
@@ -87,8 +70,7 @@ async fn main() -> Result<(), Fault> {
 
     let file = Arc::new(File::open(std::env::current_exe()?)?);
     let gauges = Arc::new(Gauges::default());
-    let (out, written) = async_channel::unbounded();
-    let mut blocks = 0;
+    let (out, written) = async_channel::bounded(BLOCKS);
     for number in 0..BLOCKS {
         // The back-pressure: without a place at the end nothing enters.
         let place = write.reserve().await?;
@@ -102,7 +84,6 @@ async fn main() -> Result<(), Fault> {
             inside.inside.leave();
             let _ = out.try_send(result);
         }));
-        blocks = number + 1;
     }
     let report = wq::flush(&write).await?;
     drop(out);
@@ -112,11 +93,11 @@ async fn main() -> Result<(), Fault> {
         digests.push(result?);
     }
     println!(
-        "all {blocks} blocks went through: {}",
-        digests.len() == blocks
+        "all {BLOCKS} blocks went through: {}",
+        digests.len() == BLOCKS
     );
     println!("writers that panicked: {}", report.panicked);
-    let in_order = digests.iter().map(|(number, _)| *number).eq(0..blocks);
+    let in_order = digests.iter().map(|(number, _)| *number).eq(0..BLOCKS);
     println!("in the order of the file: {in_order}");
     println!(
         "read at most {READERS} at a time: {}",
@@ -146,12 +127,14 @@ async fn read_block(
     (file, hash, gauges): (Arc<File>, Queue, Arc<Gauges>),
 ) -> Result<JoinHandle<blake3::Hash>, Fault> {
     gauges.reading.enter();
-    let block = block(&file, number); // blocks, unmarked
-    gauges.reading.leave();
-    let block = block?;
+    let block = block(&file, number)?; // blocks, unmarked
     let permit = hash.reserve().await?;
+    gauges.reading.leave();
     Ok(permit.spawn_fn(move || {
         gauges.hashing.enter();
+        if number % SLOW_EVERY == 0 {
+            thread::sleep(SLOW);
+        }
         let digest = blake3::hash(&block);
         gauges.hashing.leave();
         digest

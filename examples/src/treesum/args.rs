@@ -7,6 +7,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use super::runner::Runtime;
+use crate::arguments::value;
 
 /// How many files are read at a time unless told: above the depth at which disks and file
 /// servers give their best (32 to 64), with room for reads that merely wait, and far below what
@@ -127,12 +128,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Request::Help),
-            Long("jobs") => options.jobs = at_least_one("jobs", parser.value()?.parse()?)?,
-            Long("rounds") => options.rounds = at_least_one("rounds", parser.value()?.parse()?)?,
+            Long("jobs") => options.jobs = at_least_one("jobs", value(&mut parser, "--jobs")?)?,
+            Long("rounds") => {
+                options.rounds = at_least_one("rounds", value(&mut parser, "--rounds")?)?;
+            }
             Long("journal") => options.journal = parser.value()?.into(),
             Long("svg") => options.svg = Some(parser.value()?.into()),
             Long("runtime") => options.runtime = runtime(&parser.value()?)?,
-            Long("slow") => options.slow = Duration::from_millis(parser.value()?.parse()?),
+            Long("slow") => options.slow = Duration::from_millis(value(&mut parser, "--slow")?),
             Long("verify") => options.verify = true,
             Long("compare") => options.compare = true,
             Long("json") => options.json = true,
