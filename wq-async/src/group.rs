@@ -96,6 +96,14 @@ impl<T> Default for TaskGroup<T> {
 impl<T> TaskGroup<T> {
     /// An empty group, whose tasks go to the default queue of the System that is current when they
     /// are spawned.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut group = wq::TaskGroup::new();
+    /// (0..3).for_each(|n| group.spawn(async move { n }));
+    /// let sum: i32 = group.join_all().wait().into_iter().map(Result::unwrap).sum();
+    /// assert_eq!(sum, 3);
+    /// ```
     pub fn new() -> TaskGroup<T> {
         TaskGroup {
             queue: None,
@@ -150,6 +158,15 @@ impl<T> TaskGroup<T> {
     }
 
     /// How many tasks there are whose results were not taken.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut group = wq::TaskGroup::new();
+    /// group.spawn(async { 7 });
+    /// assert_eq!(group.len(), 1);
+    /// group.join_next().wait();
+    /// assert!(group.is_empty());
+    /// ```
     pub fn len(&self) -> usize {
         self.nr_running() + self.done.len()
     }

@@ -229,6 +229,19 @@ impl Signals {
     ///
     /// # Cancellation
     /// A dropped future takes no signal.
+    ///
+    /// # Examples
+    /// ```
+    /// use nix::sys::signal::{Signal, raise};
+    /// use wq::signal::{SignalKind, signal};
+    ///
+    /// # wq::block_on(async {
+    /// let mut resized = signal(SignalKind::window_change())?;
+    /// raise(Signal::SIGWINCH)?;
+    /// assert_eq!(resized.recv().await?, SignalKind::window_change());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn recv(&mut self) -> io::Result<SignalKind> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }

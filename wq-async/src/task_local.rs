@@ -66,6 +66,21 @@ macro_rules! task_local {
 /// A task that is spawned inside of a scope does not inherit the value: give it a scope of its own.
 /// What is polled inside of one has it: a future of [`block_on`](crate::block_on) there, and so the
 /// tasks of a [`LocalSet`](crate::LocalSet) that is run there, whoever spawned them.
+///
+/// # Examples
+/// ```
+/// wq::task_local!(static USER: u32);
+///
+/// /// Whose request the caller serves, if it serves one.
+/// fn user(local: &'static wq::TaskLocal<u32>) -> Option<u32> {
+///     local.try_get().ok()
+/// }
+///
+/// # fn main() {
+/// assert_eq!(user(&USER), None);
+/// assert_eq!(USER.sync_scope(7, || user(&USER)), Some(7));
+/// # }
+/// ```
 pub struct TaskLocal<T: 'static> {
     /// Where the value is while its future is polled.
     cell: LocalKey<RefCell<Option<T>>>,
@@ -297,6 +312,16 @@ impl<T: 'static, F> PinnedDrop for TaskLocalFuture<T, F> {
 }
 
 /// There is no value here: the caller is outside of every scope.
+///
+/// # Examples
+/// ```
+/// wq::task_local!(static USER: u32);
+///
+/// # fn main() {
+/// let error: wq::TaskLocalError = USER.try_get().unwrap_err();
+/// println!("{error}"); // the task-local value has none here: ...
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskLocalError(());
 

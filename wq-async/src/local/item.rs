@@ -204,6 +204,14 @@ impl<T> fmt::Debug for LocalHandle<T> {
 impl<T> LocalHandle<T> {
     /// Asks the task to stop: it is dropped at its next poll, on its thread. One that has ended
     /// keeps its result.
+    ///
+    /// # Examples
+    /// ```
+    /// let set = wq::LocalSet::new();
+    /// let task = set.spawn_local(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(set.block_on(task).unwrap_err().is_cancelled());
+    /// ```
     pub fn abort(&self) {
         // Relaxed: as in the item's poll.
         self.control.aborted.store(true, Ordering::Relaxed);

@@ -238,6 +238,15 @@ impl ChildWait<'_> {
     ///
     /// # Errors
     /// As for [`Child::wait`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut child = wq::process::Command::new("sleep").arg("60").kill_on_drop(true).spawn()?;
+    /// assert_eq!(child.wait().wait_timeout(Duration::from_millis(1))?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn wait_timeout(self, limit: Duration) -> io::Result<Option<ExitStatus>> {
         driver::block_on_timeout(self, limit).transpose()
     }

@@ -51,12 +51,30 @@ impl Command {
     }
 
     /// Adds an argument.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let output = wq::process::Command::new("echo").arg("-n").arg("two words").output().await?;
+    /// assert_eq!(output.stdout, b"two words");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
         self.std.arg(arg);
         self
     }
 
     /// Adds arguments.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let output = wq::process::Command::new("printf").args(["%s-%s", "a", "b"]).output().await?;
+    /// assert_eq!(output.stdout, b"a-b");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn args<I, S>(&mut self, args: I) -> &mut Command
     where
         I: IntoIterator<Item = S>,
@@ -67,12 +85,32 @@ impl Command {
     }
 
     /// Sets a variable of its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("sh");
+    /// command.args(["-c", "echo $WHO"]).env("WHO", "ann");
+    /// assert_eq!(command.output().await?.stdout, b"ann\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Command {
         self.std.env(key, value);
         self
     }
 
     /// Sets variables of its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("sh");
+    /// command.args(["-c", "echo $A$B"]).envs([("A", "1"), ("B", "2")]);
+    /// assert_eq!(command.output().await?.stdout, b"12\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn envs<I, K, V>(&mut self, variables: I) -> &mut Command
     where
         I: IntoIterator<Item = (K, V)>,
@@ -84,24 +122,64 @@ impl Command {
     }
 
     /// Takes a variable from its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("sh");
+    /// command.args(["-c", "echo ${WHO-nobody}"]).env("WHO", "ann").env_remove("WHO");
+    /// assert_eq!(command.output().await?.stdout, b"nobody\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Command {
         self.std.env_remove(key);
         self
     }
 
     /// Takes all variables from its environment.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("env");
+    /// command.env_clear().env("ONLY", "this");
+    /// assert_eq!(command.output().await?.stdout, b"ONLY=this\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn env_clear(&mut self) -> &mut Command {
         self.std.env_clear();
         self
     }
 
     /// Sets the directory that it starts in.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("pwd");
+    /// command.current_dir("/");
+    /// assert_eq!(command.output().await?.stdout, b"/\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn current_dir(&mut self, dir: impl AsRef<Path>) -> &mut Command {
         self.std.current_dir(dir);
         self
     }
 
     /// Sets its standard input: the program's by default, nothing for [`output`](Self::output).
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("cat");
+    /// command.stdin(std::fs::File::open("/dev/null")?);
+    /// assert_eq!(command.output().await?.stdout, b"");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Command {
         self.std.stdin(stdin);
         self.set[0] = true;
@@ -109,6 +187,16 @@ impl Command {
     }
 
     /// Sets its standard output: the program's by default, kept by [`output`](Self::output).
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("echo");
+    /// command.arg("nobody reads this").stdout(std::process::Stdio::null());
+    /// assert!(command.status().await?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Command {
         self.std.stdout(stdout);
         self.set[1] = true;
@@ -116,6 +204,16 @@ impl Command {
     }
 
     /// Sets its standard error: the program's by default, kept by [`output`](Self::output).
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let mut command = wq::process::Command::new("cat");
+    /// command.arg("/none").stderr(std::process::Stdio::null()); // no complaint
+    /// assert!(!command.status().await?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Command {
         self.std.stderr(stderr);
         self.set[2] = true;
@@ -228,6 +326,12 @@ impl Command {
     }
 
     /// The command as `std` has it.
+    ///
+    /// # Examples
+    /// ```
+    /// let command = wq::process::Command::new("true");
+    /// assert_eq!(command.as_std().get_program(), "true");
+    /// ```
     pub fn as_std(&self) -> &std::process::Command {
         &self.std
     }

@@ -70,11 +70,23 @@ impl SignalError {
     }
 
     /// Whether the system knows no signal of that number, or keeps it for itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use wq::signal::{SignalKind, signal};
+    ///
+    /// assert!(signal(SignalKind::from_raw(4711)).unwrap_err().is_unknown());
+    /// ```
     pub fn is_unknown(&self) -> bool {
         matches!(self.0, Kind::Unknown(_))
     }
 
     /// Whether no signal was named, so that a wait would never end.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(wq::signal::Signals::new([]).unwrap_err().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Kind::None)
     }

@@ -130,6 +130,18 @@ impl Interval {
     }
 
     /// Schedules the next tick for the moment that is `delay` from now.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut ticks = wq::time::interval(Duration::from_secs(60));
+    /// let before = Instant::now();
+    /// ticks.reset_after(Duration::from_millis(2)); // not at once
+    /// assert!(ticks.tick().await >= before + Duration::from_millis(2));
+    /// # });
+    /// ```
     pub fn reset_after(&mut self, delay: Duration) {
         self.restart(later(source::now(), delay));
     }
@@ -145,11 +157,29 @@ impl Interval {
     }
 
     /// Chooses what happens when ticks are missed, from the next tick on.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wq::time::{MissedTickBehavior, interval};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut ticks = interval(Duration::from_millis(10));
+    /// ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    /// assert_eq!(ticks.missed_tick_behavior(), MissedTickBehavior::Skip);
+    /// # });
+    /// ```
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }
 
     /// Distance of two ticks.
+    ///
+    /// # Examples
+    /// ```
+    /// let ticks = wq::time::interval(std::time::Duration::from_secs(1));
+    /// assert_eq!(ticks.period().as_millis(), 1000);
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }

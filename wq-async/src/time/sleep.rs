@@ -88,6 +88,13 @@ impl Sleep {
     }
 
     /// Has the deadline passed, so that a poll would be ready?
+    ///
+    /// # Examples
+    /// ```
+    /// let sleep = wq::time::sleep(std::time::Duration::from_secs(60));
+    /// assert!(!sleep.is_elapsed());
+    /// assert!(sleep.deadline() > std::time::Instant::now());
+    /// ```
     pub fn is_elapsed(&self) -> bool {
         self.now() >= self.deadline
     }

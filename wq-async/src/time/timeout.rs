@@ -105,6 +105,16 @@ impl<F> Timeout<F> {
     }
 
     /// Takes the limit off.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let limited = wq::time::timeout(Duration::ZERO, async { 7 });
+    /// assert_eq!(limited.into_inner().await, 7);
+    /// # });
+    /// ```
     pub fn into_inner(self) -> F {
         self.future
     }
@@ -125,6 +135,18 @@ impl<F: Future> Future for Timeout<F> {
 }
 
 /// The time that [`timeout`] gave a future is over.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// # futures::executor::block_on(async {
+/// let never = std::future::pending::<()>();
+/// let limited = wq::time::timeout(Duration::from_millis(1), never);
+/// let over: wq::time::Elapsed = limited.await.unwrap_err();
+/// assert_eq!(over.to_string(), "the time limit has elapsed");
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     /// Keeps others from making one.
