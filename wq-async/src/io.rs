@@ -96,6 +96,16 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     /// None today.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let ours = wq::io::Async::new(ours)?.into_inner()?;
+    /// ours.set_nonblocking(false)?; // as it was
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_inner(mut self) -> io::Result<T> {
         let Some(io) = self.io.take() else {
             unreachable!("only the drop takes it");
@@ -108,6 +118,19 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     /// None today.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// # wq::block_on(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let ours = wq::io::Async::new(ours)?;
+    /// drop(theirs); // the end counts, too
+    /// ours.readable().await?;
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Direction::Read).await
     }
@@ -150,6 +173,20 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     /// Those of the attempt.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// # wq::block_on(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let ours = wq::io::Async::new(ours)?;
+    /// assert_eq!(ours.write_with(|mut stream| stream.write(b"x")).await?, 1);
+    /// theirs.read_exact(&mut [0])?;
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.attempt(Direction::Write, op).await
     }

@@ -70,6 +70,16 @@ impl<S: Close> OwnedReadHalf<S> {
     ///
     /// # Errors
     /// Gives both back if they are not of the same stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let (stream, _peer) = wq::net::UnixStream::pair()?;
+    /// let (reading, writing) = stream.into_split();
+    /// let whole: wq::net::UnixStream = reading.reunite(writing).expect("halves of one stream");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn reunite(self, writing: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.0, &writing.stream) {
             return Err(ReuniteError(self, writing));
@@ -84,6 +94,22 @@ impl<S: Close> OwnedReadHalf<S> {
 
 impl<S: Close> OwnedWriteHalf<S> {
     /// Drops the half and leaves the direction for writing open, until the other half is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::FutureExt;
+    /// use futures::io::AsyncReadExt;
+    ///
+    /// # wq::block_on(async {
+    /// let (one, mut other) = wq::net::UnixStream::pair()?;
+    /// let (reading, writing) = one.into_split();
+    /// writing.forget(); // the peer reads no end yet
+    /// assert!(other.read(&mut [0]).now_or_never().is_none());
+    /// drop(reading);
+    /// assert_eq!(other.read(&mut [0]).await?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn forget(mut self) {
         self.forgets = true;
     }
@@ -98,6 +124,16 @@ impl<S: Close> Drop for OwnedWriteHalf<S> {
 }
 
 /// Two halves are not of the same stream; here they are.
+///
+/// # Examples
+/// ```
+/// # wq::block_on(async {
+/// let (one, other) = wq::net::UnixStream::pair()?;
+/// let ((reading, _), (_, writing)) = (one.into_split(), other.into_split());
+/// let wq::net::ReuniteError(_reading, _writing) = reading.reunite(writing).unwrap_err();
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct ReuniteError<S: Close>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
 impl<S: Close> fmt::Debug for ReuniteError<S> {

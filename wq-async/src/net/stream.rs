@@ -42,6 +42,16 @@ macro_rules! stream {
             ///
             /// # Errors
             /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing.
+            ///
+            /// # Examples
+            /// ```
+            /// # wq::block_on(async {
+            /// let (one, _other) = wq::net::UnixStream::pair()?;
+            /// let nothing = one.try_read(&mut [0; 16]).unwrap_err();
+            /// assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+            /// # Ok::<(), std::io::Error>(())
+            /// # }).unwrap();
+            /// ```
             pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
                 (&mut self.io.get_ref()).read(buf)
             }
@@ -58,11 +68,38 @@ macro_rules! stream {
             ///
             /// # Errors
             /// If the stream is not connected any more.
+            ///
+            /// # Examples
+            /// ```
+            /// use futures::io::AsyncReadExt;
+            ///
+            /// # wq::block_on(async {
+            /// let (one, mut other) = wq::net::UnixStream::pair()?;
+            /// one.shutdown(std::net::Shutdown::Write)?;
+            /// assert_eq!(other.read(&mut [0; 16]).await?, 0); // the end
+            /// # Ok::<(), std::io::Error>(())
+            /// # }).unwrap();
+            /// ```
             pub fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
                 self.io.get_ref().shutdown(how)
             }
 
             /// A half for reading and one for writing, for one task or a scope.
+            ///
+            /// # Examples
+            /// ```
+            /// use futures::io::{AsyncReadExt, AsyncWriteExt};
+            ///
+            /// # wq::block_on(async {
+            /// let (mut one, mut other) = wq::net::UnixStream::pair()?;
+            /// let (mut reading, mut writing) = one.split();
+            /// other.write_all(b"x").await?;
+            /// let mut byte = [0];
+            /// let both = futures::future::join(reading.read(&mut byte), writing.write(b"y"));
+            /// assert!(matches!(both.await, (Ok(1), Ok(1))));
+            /// # Ok::<(), std::io::Error>(())
+            /// # }).unwrap();
+            /// ```
             pub fn split(&mut self) -> (ReadHalf<'_, $name>, WriteHalf<'_, $name>) {
                 let stream: &$name = self;
                 (ReadHalf::new(stream), WriteHalf::new(stream))
@@ -70,6 +107,23 @@ macro_rules! stream {
 
             /// A half for reading and one for writing, for two tasks. Dropping the half for writing
             /// closes that direction.
+            ///
+            /// # Examples
+            /// ```
+            /// use futures::io::{AsyncReadExt, AsyncWriteExt};
+            ///
+            /// # wq::block_on(async {
+            /// let (one, mut other) = wq::net::UnixStream::pair()?;
+            /// let (mut reading, mut writing) = one.into_split();
+            /// let writer = wq::spawn(async move { writing.write_all(b"x").await });
+            /// let mut byte = [0];
+            /// other.read_exact(&mut byte).await?;
+            /// drop(other);
+            /// assert_eq!(reading.read(&mut byte).await?, 0);
+            /// writer.await.unwrap()?;
+            /// # Ok::<(), std::io::Error>(())
+            /// # }).unwrap();
+            /// ```
             pub fn into_split(self) -> (OwnedReadHalf<$name>, OwnedWriteHalf<$name>) {
                 split::owned(self)
             }

@@ -104,6 +104,18 @@ impl TcpListener {
     ///
     /// # Cancellation
     /// Dropping the future loses no connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let listener = wq::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = wq::net::TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, peer) = listener.accept().await?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// assert_eq!(server.peer_addr()?, peer);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let failures = self.back_off.wait().await;
         let accepted = self.io.read_with(accept_one).await;
@@ -117,6 +129,20 @@ impl TcpListener {
 
     /// The connections, one after the other; the stream never ends. Errors are those of
     /// [`accept`](Self::accept).
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::StreamExt;
+    /// use wq::net::{TcpListener, TcpStream};
+    ///
+    /// # wq::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let _client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let first = listener.incoming().next().await.expect("it does not end")?;
+    /// assert_eq!(first.local_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming {
             listener: self,
@@ -160,6 +186,16 @@ fn accept_one(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStre
 }
 
 /// The connections of a [`TcpListener`], as a stream.
+///
+/// # Examples
+/// ```
+/// # wq::block_on(async {
+/// let listener = wq::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let incoming: wq::net::Incoming<'_> = listener.incoming();
+/// drop(incoming); // no connection is lost
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
     next: Option<NextConnection<'a>>,
@@ -213,6 +249,16 @@ impl TcpStream {
     ///
     /// # Cancellation
     /// Dropping the future closes the socket.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let listener = wq::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = wq::net::TcpStream::connect(listener.local_addr()?).await?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
         let target = address.to_target();
         drop(address);
@@ -264,6 +310,17 @@ impl TcpStream {
     ///
     /// # Errors
     /// Those of `setsockopt`.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let listener = wq::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = wq::net::TcpStream::connect(listener.local_addr()?).await?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.io.get_ref().set_nodelay(nodelay)
     }
@@ -288,6 +345,24 @@ impl TcpStream {
     ///
     /// # Errors
     /// As for reading.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::io::{AsyncReadExt, AsyncWriteExt};
+    /// use wq::net::{TcpListener, TcpStream};
+    ///
+    /// # wq::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (mut server, _) = listener.accept().await?;
+    /// client.write_all(b"x").await?;
+    /// let mut byte = [0];
+    /// assert_eq!(server.peek(&mut byte).await?, 1);
+    /// server.read_exact(&mut byte).await?; // it is still there
+    /// assert_eq!(&byte, b"x");
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io.read_with(|io| io.peek(buf)).await
     }

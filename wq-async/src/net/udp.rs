@@ -51,6 +51,20 @@ impl UdpSocket {
     ///
     /// # Errors
     /// If no address can be had, that of the last one; those of the resolver.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let one = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// one.connect(other.local_addr()?).await?;
+    /// other.connect(one.local_addr()?).await?;
+    /// one.send(b"hello").await?;
+    /// let mut datagram = [0; 16];
+    /// assert_eq!(other.recv(&mut datagram).await?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
         let target = address.to_target();
         drop(address);
@@ -85,6 +99,19 @@ impl UdpSocket {
     ///
     /// # Errors
     /// Those of `recvfrom`.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let one = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// one.send_to(b"hello", other.local_addr()?).await?;
+    /// let mut datagram = [0; 16];
+    /// let seen = other.peek_from(&mut datagram).await?;
+    /// assert_eq!(other.recv_from(&mut datagram).await?, seen);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io.read_with(|io| io.peek_from(buf)).await
     }
@@ -138,6 +165,16 @@ impl UdpSocket {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if none is.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let socket = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// let nothing = socket.try_recv_from(&mut [0; 16]).unwrap_err();
+    /// assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io.get_ref().recv_from(buf)
     }
@@ -154,6 +191,18 @@ impl UdpSocket {
     ///
     /// # Errors
     /// None today.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let one = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = wq::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// one.send_to(b"hello", other.local_addr()?).await?;
+    /// other.readable().await?;
+    /// assert_eq!(other.try_recv_from(&mut [0; 16])?.0, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.io.readable().await
     }

@@ -22,6 +22,25 @@ use crate::io::{Async, Direction};
 /// A Unix domain socket that accepts connections.
 ///
 /// Its path is not removed when it is dropped.
+///
+/// # Examples
+/// ```
+/// use futures::io::{AsyncReadExt, AsyncWriteExt};
+/// use wq::net::{UnixListener, UnixStream};
+///
+/// # wq::block_on(async {
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("socket");
+/// let listener = UnixListener::bind(&path)?;
+/// let mut client = UnixStream::connect(&path).await?;
+/// let (mut server, _) = listener.accept().await?;
+/// client.write_all(b"x").await?;
+/// let mut byte = [0];
+/// server.read_exact(&mut byte).await?;
+/// assert_eq!(&byte, b"x");
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct UnixListener {
     io: Async<std_unix::UnixListener>,
@@ -208,6 +227,19 @@ impl UnixDatagram {
     ///
     /// # Errors
     /// Those of `sendto`.
+    ///
+    /// # Examples
+    /// ```
+    /// # wq::block_on(async {
+    /// let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("socket");
+    /// let receiver = wq::net::UnixDatagram::bind(&path)?;
+    /// wq::net::UnixDatagram::unbound()?.send_to(b"hello", &path).await?;
+    /// let (length, from) = receiver.recv_from(&mut [0; 16]).await?;
+    /// assert!(length == 5 && from.is_unnamed());
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let path = path.as_ref();
         let mut pause = Pause::up_to(FULL_RECEIVER_PAUSE);
