@@ -10,6 +10,7 @@ pub(crate) mod arm;
 pub(crate) mod assign;
 pub(crate) mod asym;
 pub(crate) mod counts;
+pub(crate) mod crowd;
 pub(crate) mod inbox;
 pub(crate) mod owner;
 pub(crate) mod park;

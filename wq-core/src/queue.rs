@@ -21,6 +21,7 @@ mod limits;
 pub(crate) mod map;
 pub(crate) mod reap;
 pub(crate) mod reserve;
+pub(crate) mod slots;
 mod verbs;
 pub(crate) mod wait;
 
@@ -41,6 +42,7 @@ use builder::Complaints;
 use flush::Waiters;
 use limit::{Charge, Limiter, MAX_CHARGES};
 use map::PoolMap;
+use slots::{Slots, SlotsGuard};
 
 /// Nothing more is accepted.
 pub(crate) const CLOSED: u32 = 1;
@@ -140,7 +142,7 @@ pub(crate) struct QueueInner {
     /// The bits above.
     flags: AtomicU32,
     /// Slots: none for an unlimited queue, one, or one for each CPU of a per-CPU queue.
-    limiters: Box<[Mutex<Limiter<Entry>>]>,
+    limiters: Box<[Slots]>,
     /// Who waits for it to become empty.
     pub(crate) waiters: Mutex<Waiters>,
     /// Reasons beyond items and handles to keep the memory.
@@ -244,7 +246,7 @@ impl QueueInner {
                 charges,
             );
             limiter.set_ordered(parts.ordered);
-            Mutex::new(limiter)
+            Slots::new(limiter)
         };
         QueueInner {
             // Relaxed: only uniqueness matters.
@@ -365,19 +367,21 @@ impl QueueInner {
     }
 
     /// The slots for items at home on CPU `home`.
-    pub(crate) fn limiter(&self, home: usize) -> MutexGuard<'_, Limiter<Entry>> {
-        // The accounting does not panic while it is locked.
-        self.limiters[home % self.limiters.len()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(crate) fn slots(&self, home: usize) -> &Slots {
+        &self.limiters[home % self.limiters.len()]
+    }
+
+    /// As [`QueueInner::slots`], locked.
+    pub(crate) fn limiter(&self, home: usize) -> SlotsGuard<'_> {
+        self.slots(home).lock()
     }
 
     /// A slot is free again that was charged so; returns the item that gets it. Those who wait for
     /// a place or a freeze are told.
     #[inline]
     pub(crate) fn release(&self, home: usize, charge: Charge) -> Option<Entry> {
-        let mut limiter = self.limiter(home);
-        let next = limiter.release(charge);
+        let (next, mut limiter) = self.slots(home).release(charge);
         let is_quiet = limiter.is_frozen() && limiter.nr_active() == 0;
         let granted = QueueInner::grants(&mut limiter);
         drop(limiter);
@@ -389,15 +393,13 @@ impl QueueInner {
     }
 
     /// All slot domains.
-    pub(crate) fn limiters(&self) -> &[Mutex<Limiter<Entry>>] {
+    pub(crate) fn limiters(&self) -> &[Slots] {
         &self.limiters
     }
 
     /// Locks one slot domain after the other.
-    pub(crate) fn each_limiter(&self, mut each: impl FnMut(MutexGuard<'_, Limiter<Entry>>)) {
-        for limiter in &self.limiters {
-            each(limiter.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+    pub(crate) fn each_limiter(&self, mut each: impl FnMut(SlotsGuard<'_>)) {
+        self.limiters.iter().for_each(|slots| each(slots.lock()));
     }
 
     /// The counter line of a lane of `pool`, for its owner inside a section.

@@ -4,8 +4,8 @@
 //! anywhere else through an inbox. Whoever brings work to a lane that nobody runs sees to it
 //! that somebody does ([`SystemInner::kick`]). All wakes go through this one door.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 use crate::current::Current;
 use crate::entry::Entry;
@@ -13,8 +13,10 @@ use crate::hook::{self, Point};
 use crate::lane::{Lane, Place};
 use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
+use crate::proto::crowd::Joined;
 use crate::proto::owner::OwnerView;
 use crate::queue::limit::{Admission, Charge, Limiter};
+use crate::queue::slots::SlotsGuard;
 use crate::queue::{QueueInner, QueueRef, reserve};
 use crate::sense::{Look, Sensor};
 use crate::system::{SystemInner, pins};
@@ -34,10 +36,10 @@ pub(crate) fn submit(queue: QueueRef, entry: Entry) -> Result<(), (Entry, Refusa
     let q = queue.get();
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
-        let chained = local.is_some_and(|c| c.queue() == Some(queue));
         if q.is_limited() {
-            return submit_limited(queue, local, entry, chained);
+            return submit_limited(queue, local, entry);
         }
+        let chained = local.is_some_and(|c| c.queue() == Some(queue));
         let Some(current) = local else {
             return submit_from_outside(queue, None, entry);
         };
@@ -127,15 +129,17 @@ fn submit_limited(
     queue: QueueRef,
     current: Option<&Current>,
     entry: Entry,
-    chained: bool,
 ) -> Result<(), (Entry, Refusal)> {
     let q = queue.get();
-    let colour = match q.accept(Shard::Shared, chained) {
+    let home = entry.meta().lane();
+    let colour = match accept(queue, home, current) {
         Ok(colour) => colour,
         Err(armed) => return refuse(queue, entry, Refusal::Closed, armed),
     };
     entry.meta().set_colour(colour);
-    let home = entry.meta().lane();
+    let Err(entry) = join_line(q, home, entry) else {
+        return Ok(());
+    };
     let mut limiter = q.limiter(home);
     let charge = q.charge(&limiter, home);
     entry.meta().set_charge(charge);
@@ -156,6 +160,17 @@ fn submit_limited(
             refuse(queue, entry, Refusal::Full, armed)
         }
     }
+}
+
+/// Has an item wait for its turn without the lock, if it is plain that it must; else it is given
+/// back. It is charged 0, as all items of a queue that lets them join.
+#[inline]
+fn join_line(q: &QueueInner, home: usize, entry: Entry) -> Result<(), Entry> {
+    entry.meta().set_charge(0);
+    if q.slots(home).join(entry)? == Joined::MustLook {
+        q.start_what_may();
+    }
+    Ok(())
 }
 
 /// An item has its slot: brings it to a lane.
@@ -360,8 +375,18 @@ pub(crate) struct Reserved {
     colour: Colour,
     /// What its slot is charged to.
     charge: Charge,
-    /// The item has its slot, or needs none.
-    active: bool,
+    kept: Kept,
+}
+
+/// What is kept for an item beside its count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kept {
+    /// A slot; or nothing, where none is needed.
+    Slot,
+    /// A place on the waiting list.
+    Place,
+    /// Nothing: the queue takes whatever comes, and there was a crowd.
+    Nothing,
 }
 
 /// Counts an item in before it is made, so that a refusal costs nothing.
@@ -374,29 +399,41 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
         Refusal::Closed
     })?;
     if !q.is_limited() {
+        let (charge, kept) = (0, Kept::Slot);
         return Ok(Reserved {
             colour,
-            charge: 0,
-            active: true,
+            charge,
+            kept,
         });
     }
-    let mut limiter = q.limiter(home);
+    let slots = q.slots(home);
+    if slots.is_crowded() {
+        let (charge, kept) = (0, Kept::Nothing);
+        return Ok(Reserved {
+            colour,
+            charge,
+            kept,
+        });
+    }
+    let mut limiter = slots.lock();
     let charge = q.charge(&limiter, home);
     let admission = limiter.reserve(charge);
     drop(limiter);
-    match admission {
-        Admission::Active | Admission::Inactive => Ok(Reserved {
-            colour,
-            charge,
-            active: admission == Admission::Active,
-        }),
+    let kept = match admission {
+        Admission::Active => Kept::Slot,
+        Admission::Inactive => Kept::Place,
         Admission::Full => {
             if q.count_out(Shard::Shared, colour) {
                 q.check_waiters(queue);
             }
-            Err(Refusal::Full)
+            return Err(Refusal::Full);
         }
-    }
+    };
+    Ok(Reserved {
+        colour,
+        charge,
+        kept,
+    })
 }
 
 /// Counts an item in that is at home on this CPU: where the caller holds a lane of its pool, on
@@ -421,14 +458,17 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     let q = queue.get();
     entry.meta().set_colour(place.colour);
     entry.meta().set_charge(place.charge);
-    if !place.active {
-        let home = entry.meta().lane();
-        let mut limiter = q.limiter(home);
-        entry.meta().set_waiting();
-        limiter.wait_reserved(place.charge, entry);
-        // A slot may have become free since the place was reserved.
-        let next = limiter.activate_one();
-        return finish(q, limiter, next);
+    match place.kept {
+        Kept::Slot => {}
+        Kept::Place => {
+            let mut limiter = q.limiter(entry.meta().lane());
+            entry.meta().set_waiting();
+            limiter.wait_reserved(place.charge, entry);
+            // A slot may have become free since the place was reserved.
+            let next = limiter.next();
+            return finish(q, limiter, next);
+        }
+        Kept::Nothing => return submit_unbounded(q, entry),
     }
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
@@ -441,16 +481,28 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     });
 }
 
+/// Queues an item of a limited queue that takes whatever comes.
+fn submit_unbounded(q: &QueueInner, entry: Entry) {
+    let home = entry.meta().lane();
+    if let Err(entry) = join_line(q, home, entry) {
+        let mut limiter = q.limiter(home);
+        let next = admit_promised(q, &mut limiter, entry);
+        finish(q, limiter, next);
+    }
+}
+
 /// No item is made for a place that was reserved.
 #[cold]
 pub(crate) fn give_back(queue: QueueRef, home: usize, place: Reserved) {
     let q = queue.get();
-    if q.is_limited() && place.active {
-        start_next(q, q.release(home, place.charge));
-    } else if q.is_limited() {
-        let mut limiter = q.limiter(home);
-        limiter.end_reserved();
-        finish(q, limiter, None);
+    match place.kept {
+        Kept::Slot if q.is_limited() => start_next(q, q.release(home, place.charge)),
+        Kept::Place => {
+            let mut limiter = q.limiter(home);
+            limiter.end_reserved();
+            finish(q, limiter, None);
+        }
+        Kept::Slot | Kept::Nothing => {}
     }
     if q.count_out(Shard::Shared, place.colour) {
         q.check_waiters(queue);
@@ -501,13 +553,14 @@ pub(crate) fn end_promised(queue: QueueRef, colour: Colour) {
 pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
     let q = queue.get();
     if !q.is_limited() {
+        let (charge, kept) = (0, Kept::Slot);
         return submit_reserved(
             queue,
             entry,
             Reserved {
                 colour,
-                charge: 0,
-                active: true,
+                charge,
+                kept,
             },
         );
     }
@@ -519,7 +572,7 @@ pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
 
 /// Gives places that have become free to who waits for one, and brings the item that got a slot (if
 /// any did) to a lane.
-fn finish(q: &QueueInner, mut limiter: MutexGuard<'_, Limiter<Entry>>, next: Option<Entry>) {
+fn finish(q: &QueueInner, mut limiter: SlotsGuard<'_>, next: Option<Entry>) {
     let granted = QueueInner::grants(&mut limiter);
     drop(limiter);
     reserve::tell(granted);

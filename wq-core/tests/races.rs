@@ -204,3 +204,99 @@ fn a_queue_may_go_while_its_last_item_is_woken() {
     drop(wakers);
     foreign.join().unwrap();
 }
+
+/// Items of a limited queue join the line without its lock while all slots are taken. Whatever the
+/// slots do meanwhile (the last one becomes free, all are frozen, there are more or fewer, order is
+/// switched on and off), none is lost, none runs beside more than may, and each producer's come in
+/// its order where there is one. Method: producers of bursts, from outside and from a lane, beside a
+/// thread that changes the queue; every item counts who is beside it.
+#[test]
+fn who_joins_the_line_is_never_left_there() {
+    const PRODUCERS: usize = 3;
+    const BURSTS: usize = 300;
+    for ordered in [true, false] {
+        let system = system();
+        let queue = match ordered {
+            true => Workqueue::ordered("o").freezable().system(&system).build(),
+            false => Workqueue::unbound("u")
+                .max_active(2)
+                .freezable()
+                .system(&system)
+                .build(),
+        };
+        let queue = queue.expect("a queue");
+        let (beside, worst) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let seen = Arc::new((beside, worst));
+        let next: Arc<[AtomicUsize; PRODUCERS]> = Arc::default();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let producers: Vec<_> = (0..PRODUCERS)
+                .map(|producer| {
+                    let (queue, seen, next) =
+                        ((*queue).clone(), Arc::clone(&seen), Arc::clone(&next));
+                    let push = move |burst: usize| {
+                        for place in 0..=burst % 7 {
+                            let (seen, next) = (Arc::clone(&seen), Arc::clone(&next));
+                            drop(queue.spawn(async move {
+                                let beside = 1 + seen.0.fetch_add(1, Ordering::Relaxed);
+                                seen.1.fetch_max(beside, Ordering::Relaxed);
+                                if place % 3 == 0 {
+                                    yield_once().await;
+                                }
+                                let turn = next[producer].fetch_add(1, Ordering::Relaxed);
+                                assert!(
+                                    !ordered
+                                        || turn
+                                            == (0..burst).map(|b| 1 + b % 7).sum::<usize>() + place
+                                );
+                                seen.0.fetch_sub(1, Ordering::Relaxed);
+                            }));
+                        }
+                    };
+                    let system = &system;
+                    scope.spawn(move || {
+                        if producer == 0 {
+                            let inside = async move {
+                                for burst in 0..BURSTS {
+                                    push(burst);
+                                    yield_once().await;
+                                }
+                            };
+                            system
+                                .default_queue()
+                                .spawn(inside)
+                                .wait()
+                                .expect("it ends");
+                        } else {
+                            (0..BURSTS).for_each(push);
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    queue
+                        .freeze()
+                        .expect("it is freezable")
+                        .wait()
+                        .expect("it is quiet");
+                    assert_eq!(queue.thaw(), Some(true));
+                    if !ordered {
+                        queue.set_max_active(1).expect("a limit");
+                        queue.set_max_active(2).expect("a limit");
+                    }
+                }
+            });
+            for producer in producers {
+                producer.join().expect("no assertion failed");
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        let report = queue.flush().wait_timeout(FOR_EVER).expect("none is left");
+        let burst = |b: usize| 1 + b % 7;
+        let all = PRODUCERS * (0..BURSTS).map(burst).sum::<usize>();
+        let stats = queue.stats();
+        assert_eq!((stats.completed, report.panicked), (all as u64, 0));
+        assert!(seen.1.load(Ordering::Relaxed) <= if ordered { 1 } else { 2 });
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::cycles;
@@ -233,7 +233,7 @@ fn limits(q: &QueueInner) -> Limits {
     let bounded = |limit: usize| (limit != UNLIMITED).then_some(limit);
     let mut limits = Limits::default();
     for limiter in q.limiters() {
-        let limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = limiter.lock();
         limits.max_active = bounded(limiter.max_active());
         limits.max_pending = bounded(limiter.max_pending());
         limits.frozen |= limiter.is_frozen();

@@ -15,6 +15,7 @@ mod abort;
 mod arm;
 mod assign;
 mod counts;
+mod crowd;
 mod inbox;
 mod owner;
 mod park;

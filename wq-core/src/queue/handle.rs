@@ -384,7 +384,7 @@ impl QueueInner {
             rescued: self.rescuer.get().map_or(0, |r| r.rescued.get()),
         };
         for limiter in self.limiters() {
-            let limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+            let limiter = limiter.lock();
             stats.active += limiter.nr_active();
             stats.waiting += limiter.nr_inactive();
         }

@@ -413,6 +413,14 @@ impl<T> Limiter<T> {
         self.shares_mut().flat_map(waiting).collect()
     }
 
+    /// Whether whatever is accepted now waits, until something that is active ends or the queue
+    /// thaws, and is not refused: who adds an item then need not ask.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        let simple = self.nodes.is_empty() && self.max_pending == UNLIMITED;
+        simple && !self.has_slot(0) && (self.whole.nr_active > 0 || self.frozen > 0)
+    }
+
     /// Whether an item may have to wait until another one has ended.
     pub(crate) fn makes_wait(&self) -> bool {
         self.ordered || self.max_active < UNLIMITED

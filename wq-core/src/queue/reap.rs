@@ -59,10 +59,7 @@ impl SystemInner {
             q.reaping.swap(false, Ordering::AcqRel);
             for limiter in q.limiters() {
                 let is_aborted = |entry: &Entry| entry.meta().abort.is_requested();
-                let aborted = limiter
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .reap(is_aborted);
+                let aborted = limiter.lock().reap(is_aborted);
                 aborted
                     .into_iter()
                     .for_each(|entry| route::start(q, None, entry));

@@ -78,6 +78,7 @@ impl Taker {
 }
 
 /// Tells those who have got a place.
+#[inline]
 pub(crate) fn tell(granted: Vec<Arc<Taker>>) {
     granted.iter().for_each(|taker| taker.answer(Ok(())));
 }
@@ -97,7 +98,7 @@ impl QueueInner {
     /// As [`QueueInner::grants`], for all domains; takes their locks.
     pub(crate) fn grant_places(&self) {
         for limiter in self.limiters() {
-            let granted = QueueInner::grants(&mut lock(limiter));
+            let granted = QueueInner::grants(&mut limiter.lock());
             tell(granted);
         }
     }
@@ -106,17 +107,12 @@ impl QueueInner {
     #[cold]
     pub(super) fn refuse_takers(&self) {
         for limiter in self.limiters() {
-            let takers = lock(limiter).take_takers();
+            let takers = limiter.lock().take_takers();
             for taker in takers {
                 taker.answer(Err(ReserveError(Why::Closed)));
             }
         }
     }
-}
-
-/// Locks a limiter; nothing panics under the lock.
-fn lock(limiter: &Mutex<Limiter<Entry>>) -> MutexGuard<'_, Limiter<Entry>> {
-    limiter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for a place in a queue: see [`Queue::reserve`].
@@ -429,7 +425,7 @@ impl Queue {
     #[doc(alias = "workqueue_congested")]
     pub fn is_congested(&self) -> bool {
         let mut limiters = self.inner().limiters().iter();
-        limiters.any(|limiter| lock(limiter).nr_inactive() > 0)
+        limiters.any(|limiter| limiter.lock().nr_inactive() > 0)
     }
 
     /// As [`Queue::is_congested`], of the slots that an item queued on this CPU would need: those

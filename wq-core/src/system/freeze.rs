@@ -273,8 +273,8 @@ impl QueueInner {
         for limiter in self.limiters() {
             loop {
                 let started: Vec<Entry> = {
-                    let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
-                    let next = std::iter::from_fn(|| limiter.activate_one());
+                    let mut limiter = limiter.lock();
+                    let next = std::iter::from_fn(|| limiter.next());
                     next.take(START_AT_ONCE).collect()
                 };
                 if started.is_empty() {

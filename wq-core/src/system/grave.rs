@@ -79,10 +79,7 @@ impl Drop for SystemInner {
             std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
         // Aborters and foreign wakers may have come so late that no shutdown waited for them.
         for limiter in queues.values().flat_map(|queue| queue.get().limiters()) {
-            let waiting = limiter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take_waiting();
+            let waiting = limiter.lock().take_waiting();
             for entry in waiting {
                 entry.meta().clear_waiting();
             }

@@ -15,11 +15,11 @@ struct Parcel {
 }
 
 /// A parcel on the heap, so that loom would see a use after the end as well.
-struct Boxed(Box<Parcel>);
+pub(super) struct Boxed(Box<Parcel>);
 
 impl Boxed {
     /// The `nth` parcel of `pusher`.
-    fn new(pusher: usize, nth: usize) -> Boxed {
+    pub(super) fn new(pusher: usize, nth: usize) -> Boxed {
         let label = Guarded::new((0, 0));
         label.write(|label| *label = (pusher, nth));
         Boxed(Box::new(Parcel {
@@ -29,7 +29,7 @@ impl Boxed {
     }
 
     /// What is written on it; a write to loom, because the taker owns it.
-    fn open(self) -> (usize, usize) {
+    pub(super) fn open(self) -> (usize, usize) {
         self.0.label.write(|label| *label)
     }
 }
