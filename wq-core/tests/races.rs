@@ -205,15 +205,86 @@ fn a_queue_may_go_while_its_last_item_is_woken() {
     foreign.join().unwrap();
 }
 
+/// Who pushes into a `Crowded` queue.
+const PRODUCERS: usize = 3;
+/// How often each does.
+const BURSTS: usize = 300;
+
+/// Items of a burst.
+const fn burst_len(burst: usize) -> usize {
+    1 + burst % 7
+}
+
+/// Items of all bursts before this one.
+fn items_before(burst: usize) -> usize {
+    (0..burst).map(burst_len).sum()
+}
+
+/// What the items of one queue see.
+#[derive(Default)]
+struct Crowded {
+    ordered: bool,
+    /// Items that run now, and the most that ever did.
+    beside: AtomicUsize,
+    most: AtomicUsize,
+    /// Items of each producer that have run.
+    ran: [AtomicUsize; PRODUCERS],
+}
+
+impl Crowded {
+    /// One producer's burst.
+    fn push(self: &Arc<Self>, queue: &Queue, producer: usize, burst: usize) {
+        for place in 0..burst_len(burst) {
+            let (seen, turn) = (Arc::clone(self), items_before(burst) + place);
+            drop(queue.spawn(async move {
+                let beside = 1 + seen.beside.fetch_add(1, Ordering::Relaxed);
+                seen.most.fetch_max(beside, Ordering::Relaxed);
+                if place % 3 == 0 {
+                    yield_once().await;
+                }
+                let ran = seen.ran[producer].fetch_add(1, Ordering::Relaxed);
+                assert!(!seen.ordered || ran == turn, "{ran} instead of {turn}");
+                seen.beside.fetch_sub(1, Ordering::Relaxed);
+            }));
+        }
+    }
+
+    /// All bursts of one producer: the first one's from inside a lane.
+    fn produce(self: &Arc<Self>, system: &System, queue: &Queue, producer: usize) {
+        if producer > 0 {
+            return (0..BURSTS).for_each(|burst| self.push(queue, producer, burst));
+        }
+        let (seen, queue) = (Arc::clone(self), queue.clone());
+        let inside = async move {
+            for burst in 0..BURSTS {
+                seen.push(&queue, producer, burst);
+                yield_once().await;
+            }
+        };
+        system
+            .default_queue()
+            .spawn(inside)
+            .wait()
+            .expect("it ends");
+    }
+}
+
+/// What may start changes all the time.
+fn disturb(queue: &Workqueue, ordered: bool) {
+    let frozen = queue.freeze().expect("it is freezable");
+    frozen.wait_timeout(FOR_EVER).expect("it is quiet");
+    assert_eq!(queue.thaw(), Some(true));
+    if !ordered {
+        queue.set_max_active(1).expect("a limit");
+        queue.set_max_active(2).expect("a limit");
+    }
+}
+
 /// Items of a limited queue join the line without its lock while all slots are taken. Whatever the
-/// slots do meanwhile (the last one becomes free, all are frozen, there are more or fewer, order is
-/// switched on and off), none is lost, none runs beside more than may, and each producer's come in
-/// its order where there is one. Method: producers of bursts, from outside and from a lane, beside a
-/// thread that changes the queue; every item counts who is beside it.
+/// slots do meanwhile (the last one becomes free, all are frozen, there are more or fewer), none is
+/// lost, none runs beside more than may, and each producer's come in its order where there is one.
 #[test]
 fn who_joins_the_line_is_never_left_there() {
-    const PRODUCERS: usize = 3;
-    const BURSTS: usize = 300;
     for ordered in [true, false] {
         let system = system();
         let queue = match ordered {
@@ -225,78 +296,27 @@ fn who_joins_the_line_is_never_left_there() {
                 .build(),
         };
         let queue = queue.expect("a queue");
-        let (beside, worst) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let seen = Arc::new((beside, worst));
-        let next: Arc<[AtomicUsize; PRODUCERS]> = Arc::default();
-        let over = AtomicBool::new(false);
+        let seen = Arc::new(Crowded {
+            ordered,
+            ..Crowded::default()
+        });
+        let producing = AtomicUsize::new(PRODUCERS);
         thread::scope(|scope| {
-            let producers: Vec<_> = (0..PRODUCERS)
-                .map(|producer| {
-                    let (queue, seen, next) =
-                        ((*queue).clone(), Arc::clone(&seen), Arc::clone(&next));
-                    let push = move |burst: usize| {
-                        for place in 0..=burst % 7 {
-                            let (seen, next) = (Arc::clone(&seen), Arc::clone(&next));
-                            drop(queue.spawn(async move {
-                                let beside = 1 + seen.0.fetch_add(1, Ordering::Relaxed);
-                                seen.1.fetch_max(beside, Ordering::Relaxed);
-                                if place % 3 == 0 {
-                                    yield_once().await;
-                                }
-                                let turn = next[producer].fetch_add(1, Ordering::Relaxed);
-                                assert!(
-                                    !ordered
-                                        || turn
-                                            == (0..burst).map(|b| 1 + b % 7).sum::<usize>() + place
-                                );
-                                seen.0.fetch_sub(1, Ordering::Relaxed);
-                            }));
-                        }
-                    };
-                    let system = &system;
-                    scope.spawn(move || {
-                        if producer == 0 {
-                            let inside = async move {
-                                for burst in 0..BURSTS {
-                                    push(burst);
-                                    yield_once().await;
-                                }
-                            };
-                            system
-                                .default_queue()
-                                .spawn(inside)
-                                .wait()
-                                .expect("it ends");
-                        } else {
-                            (0..BURSTS).for_each(push);
-                        }
-                    })
-                })
-                .collect();
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    queue
-                        .freeze()
-                        .expect("it is freezable")
-                        .wait()
-                        .expect("it is quiet");
-                    assert_eq!(queue.thaw(), Some(true));
-                    if !ordered {
-                        queue.set_max_active(1).expect("a limit");
-                        queue.set_max_active(2).expect("a limit");
-                    }
-                }
-            });
-            for producer in producers {
-                producer.join().expect("no assertion failed");
+            for producer in 0..PRODUCERS {
+                let (seen, queue, system, producing) = (&seen, &queue, &system, &producing);
+                scope.spawn(move || {
+                    seen.produce(system, queue, producer);
+                    producing.fetch_sub(1, Ordering::Relaxed);
+                });
             }
-            over.store(true, Ordering::Relaxed);
+            while producing.load(Ordering::Relaxed) > 0 {
+                disturb(&queue, ordered);
+            }
         });
         let report = queue.flush().wait_timeout(FOR_EVER).expect("none is left");
-        let burst = |b: usize| 1 + b % 7;
-        let all = PRODUCERS * (0..BURSTS).map(burst).sum::<usize>();
-        let stats = queue.stats();
-        assert_eq!((stats.completed, report.panicked), (all as u64, 0));
-        assert!(seen.1.load(Ordering::Relaxed) <= if ordered { 1 } else { 2 });
+        let all = (PRODUCERS * items_before(BURSTS)) as u64;
+        assert_eq!((queue.stats().completed, report.panicked), (all, 0));
+        let most = seen.most.load(Ordering::Relaxed);
+        assert!(most <= if ordered { 1 } else { 2 }, "{most} at once");
     }
 }
