@@ -406,34 +406,32 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
             kept,
         });
     }
-    let slots = q.slots(home);
-    if slots.is_crowded() {
-        let (charge, kept) = (0, Kept::Nothing);
-        return Ok(Reserved {
-            colour,
-            charge,
-            kept,
-        });
-    }
-    let mut limiter = slots.lock();
-    let charge = q.charge(&limiter, home);
-    let admission = limiter.reserve(charge);
-    drop(limiter);
-    let kept = match admission {
-        Admission::Active => Kept::Slot,
-        Admission::Inactive => Kept::Place,
-        Admission::Full => {
-            if q.count_out(Shard::Shared, colour) {
-                q.check_waiters(queue);
-            }
-            return Err(Refusal::Full);
-        }
-    };
-    Ok(Reserved {
+    let kept = keep_place(q, home);
+    let kept = kept.map(|(charge, kept)| Reserved {
         colour,
         charge,
         kept,
-    })
+    });
+    if kept.is_err() && q.count_out(Shard::Shared, colour) {
+        q.check_waiters(queue);
+    }
+    kept
+}
+
+/// What a limited queue keeps for an item that is still to be made.
+#[inline(never)]
+fn keep_place(q: &QueueInner, home: usize) -> Result<(Charge, Kept), Refusal> {
+    let slots = q.slots(home);
+    if slots.is_crowded() {
+        return Ok((0, Kept::Nothing));
+    }
+    let mut limiter = slots.lock();
+    let charge = q.charge(&limiter, home);
+    match limiter.reserve(charge) {
+        Admission::Active => Ok((charge, Kept::Slot)),
+        Admission::Inactive => Ok((charge, Kept::Place)),
+        Admission::Full => Err(Refusal::Full),
+    }
 }
 
 /// Counts an item in that is at home on this CPU: where the caller holds a lane of its pool, on
@@ -458,17 +456,8 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
     let q = queue.get();
     entry.meta().set_colour(place.colour);
     entry.meta().set_charge(place.charge);
-    match place.kept {
-        Kept::Slot => {}
-        Kept::Place => {
-            let mut limiter = q.limiter(entry.meta().lane());
-            entry.meta().set_waiting();
-            limiter.wait_reserved(place.charge, entry);
-            // A slot may have become free since the place was reserved.
-            let next = limiter.next();
-            return finish(q, limiter, next);
-        }
-        Kept::Nothing => return submit_unbounded(q, entry),
+    if place.kept != Kept::Slot {
+        return submit_waiting(q, entry, place);
     }
     Current::with(|current| {
         let local = current.filter(|c| q.system.is(&c.system));
@@ -479,6 +468,20 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
             push_remote(q.system.get(), q, entry, true);
         }
     });
+}
+
+/// As [`submit_reserved`], of an item that had no slot when its place was reserved.
+#[inline(never)]
+fn submit_waiting(q: &QueueInner, entry: Entry, place: Reserved) {
+    if place.kept == Kept::Nothing {
+        return submit_unbounded(q, entry);
+    }
+    let mut limiter = q.limiter(entry.meta().lane());
+    entry.meta().set_waiting();
+    limiter.wait_reserved(place.charge, entry);
+    // A slot may have become free since the place was reserved.
+    let next = limiter.next();
+    finish(q, limiter, next);
 }
 
 /// Queues an item of a limited queue that takes whatever comes.
