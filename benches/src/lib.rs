@@ -1,12 +1,18 @@
 //! Benchmarks of wq beside tokio, async-executor and smol: one harness, one process for each case
 //! and runtime, rounds in turns.
 //!
-//! `README.md` beside this package says how to run it and how to read its tables. `cargo bench`
-//! and the binary of this package both call [`main`]; [`poison`] serves the examples too.
+//! `README.md` beside this package says how to run it and how to read its tables. The binary of
+//! this package hands its cases to [`main`]; [`poison`] serves the examples too.
 
-mod cases;
+mod case;
+mod group;
 mod harness;
 pub mod poison;
-mod runtime;
+mod runtime_id;
 
-pub use harness::main;
+pub use case::{Case, Needs, Suits};
+pub use group::Group;
+pub use harness::child::{Bench, Observed, Span};
+pub use harness::random::XorShift;
+pub use harness::{machine, main};
+pub use runtime_id::RuntimeId;

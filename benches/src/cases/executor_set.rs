@@ -5,9 +5,8 @@ use std::hint::black_box;
 use std::pin::Pin;
 
 use smol::channel::{self, Receiver, Sender};
+use wq_benches::{Bench, XorShift};
 
-use crate::harness::child::Bench;
-use crate::harness::random::XorShift;
 use crate::runtime::Runtime;
 
 /// Tasks of most cases.

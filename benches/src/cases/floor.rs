@@ -9,9 +9,7 @@ use std::sync::mpsc;
 use std::thread::{self, Thread};
 
 use async_task::Runnable;
-
-use crate::harness::child::Bench;
-use crate::harness::machine;
+use wq_benches::{Bench, machine};
 
 /// Tasks in one batch: the queue stays short and warm.
 const BATCH: usize = 64;

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use wq_benches::Bench;
 
 use super::Latch;
-use crate::harness::child::Bench;
 use crate::runtime::{Runtime, Wire};
 
 /// How much goes over how many connections.

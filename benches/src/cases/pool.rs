@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wq_benches::{Bench, machine};
+
 use super::Latch;
-use crate::harness::child::Bench;
-use crate::harness::machine;
 use crate::runtime::{Runtime, WORKERS, workers};
 
 /// Tasks at the hot mutex.

@@ -6,8 +6,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use wq_benches::Bench;
+
 use super::Latch;
-use crate::harness::child::Bench;
 use crate::runtime::{Group, Limited, Ordered, Runtime};
 
 /// Futures of `ordered_queue`.

@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wq_benches::poison::Kind;
+use wq_benches::{Bench, Observed, Span, machine};
+
 use super::Latch;
-use crate::harness::child::{Bench, Observed, Span};
-use crate::harness::machine;
-use crate::poison::Kind;
 use crate::runtime::{Host, WORKERS};
 
 /// Length of a block.

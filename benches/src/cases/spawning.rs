@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use wq_benches::Bench;
+
 use super::Latch;
-use crate::harness::child::Bench;
 use crate::runtime::Runtime;
 
 /// Tasks of `spawn_many_worker`.

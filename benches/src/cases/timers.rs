@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use wq_benches::{Bench, Observed, machine};
+
 use super::tokio_set::BusyTasks;
-use crate::harness::child::{Bench, Observed};
-use crate::harness::machine;
 use crate::runtime::Runtime;
 
 /// Period of the ticks.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
+use wq_benches::Bench;
 
 use super::{BUSY_TASKS, Latch, work_a_piece};
-use crate::harness::child::Bench;
 use crate::runtime::Runtime;
 
 /// Tasks of the spawning cases.

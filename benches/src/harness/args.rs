@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::cases::{self, Case};
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 
 /// What `--help` prints and what follows an error.
 pub(crate) const USAGE: &str = "\
@@ -103,14 +103,17 @@ struct Raw {
     svg: Option<PathBuf>,
 }
 
-/// Parses the arguments after the program's name.
-pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Action, String> {
+/// Parses the arguments after the program's name; they choose among `cases`.
+pub(crate) fn parse(
+    cases: &'static [Case],
+    mut args: impl Iterator<Item = String>,
+) -> Result<Action, String> {
     let mut raw = Raw::default();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => return Ok(Action::Help),
             "--list" => return Ok(Action::List),
-            "--child" => return child(&mut args),
+            "--child" => return child(cases, &mut args),
             // Cargo passes this to every benchmark program.
             "--bench" => {}
             "--quick" => raw.quick = true,
@@ -125,13 +128,13 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Action, St
         }
     }
     if raw.cost {
-        return cost(raw).map(Action::Cost);
+        return cost(cases, raw).map(Action::Cost);
     }
-    plan(raw).map(Action::Measure)
+    plan(cases, raw).map(Action::Measure)
 }
 
 /// The plan of `--cost`: which runtimes is not a choice.
-fn cost(mut raw: Raw) -> Result<Plan, String> {
+fn cost(cases: &'static [Case], mut raw: Raw) -> Result<Plan, String> {
     if raw.runtimes.is_some() || raw.base.is_some() {
         return Err("`--cost` compares wq with wq-declared and nothing else".to_owned());
     }
@@ -140,7 +143,7 @@ fn cost(mut raw: Raw) -> Result<Plan, String> {
     }
     raw.runtimes = Some(vec![RuntimeId::Wq, RuntimeId::WqDeclared]);
     raw.base = Some(RuntimeId::WqDeclared);
-    let mut plan = plan(raw)?;
+    let mut plan = plan(cases, raw)?;
     plan.cases.retain(|case| case.suits(RuntimeId::WqDeclared));
     plan.cases.retain(|case| !case.group.is_about_lateness());
     if plan.cases.is_empty() {
@@ -150,9 +153,9 @@ fn cost(mut raw: Raw) -> Result<Plan, String> {
 }
 
 /// Looks the filters up and fills in the defaults.
-fn plan(raw: Raw) -> Result<Plan, String> {
+fn plan(cases: &'static [Case], raw: Raw) -> Result<Plan, String> {
     let chosen = |case: &&Case| raw.filters.is_empty() || raw.filters.iter().any(|f| case.is(f));
-    let cases: Vec<_> = cases::ALL.iter().filter(chosen).collect();
+    let cases: Vec<_> = cases.iter().filter(chosen).collect();
     if cases.is_empty() {
         let filters = raw.filters.join("`, `");
         return Err(format!(
@@ -202,9 +205,12 @@ fn runtimes(text: &str) -> Result<Vec<RuntimeId>, String> {
 }
 
 /// What follows `--child`: CASE RUNTIME EFFORT `[ITERATIONS]`.
-fn child(args: &mut impl Iterator<Item = String>) -> Result<Action, String> {
+fn child(
+    cases: &'static [Case],
+    args: &mut impl Iterator<Item = String>,
+) -> Result<Action, String> {
     let name = value(args, "--child")?;
-    let case = cases::ALL.iter().find(|case| case.name == name);
+    let case = cases.iter().find(|case| case.name == name);
     let case = case.ok_or_else(|| format!("no case is called `{name}`"))?;
     let runtime = value(args, "--child CASE")?.parse()?;
     let effort = value(args, "--child CASE RUNTIME")?.parse()?;
@@ -258,9 +264,10 @@ impl FromStr for Effort {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::tests::SOME;
 
     fn parse_words(words: &str) -> Result<Action, String> {
-        parse(words.split_whitespace().map(str::to_owned))
+        parse(SOME, words.split_whitespace().map(str::to_owned))
     }
 
     fn plan_of(words: &str) -> Plan {
@@ -290,7 +297,7 @@ mod tests {
     #[test]
     fn defaults_are_all_cases_against_tokio() {
         let plan = plan_of("--bench");
-        assert_eq!(plan.cases.len(), cases::ALL.len());
+        assert_eq!(plan.cases.len(), SOME.len());
         assert_eq!((plan.base, plan.rounds), (RuntimeId::TokioMt, ROUNDS));
         assert_eq!(plan_of("--quick").rounds, QUICK_ROUNDS);
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::args::Effort;
 use super::machine;
 use super::protocol::{LateRound, Measure, READY, RUN, Round, SKIPPED};
-use crate::cases::Case;
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 
 /// Runs the child of one row until its standard input ends.
 ///
@@ -36,7 +36,7 @@ pub(crate) fn serve(
 }
 
 /// How long things take, by effort.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Pace {
     /// Runs before the first round: caches, allocator, branch predictor, worker threads.
     warm_up: Duration,
@@ -66,7 +66,8 @@ impl Pace {
 }
 
 /// What a case measures itself with; it talks to the parent.
-pub(crate) struct Bench {
+#[derive(Debug)]
+pub struct Bench {
     /// How long rounds are.
     pace: Pace,
     /// Iterations to do, where nobody measures time.
@@ -82,36 +83,37 @@ const COLD_ROUND: Duration = Duration::from_millis(200);
 
 /// How long a round of lateness goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
+pub struct Span {
     /// The beginning, of which nothing counts.
-    pub(crate) lead: Duration,
+    pub lead: Duration,
     /// The rest.
-    pub(crate) time: Duration,
+    pub time: Duration,
 }
 
 /// What a case saw in one round of lateness.
-pub(crate) struct Observed {
+#[derive(Debug)]
+pub struct Observed {
     /// How late each thing was, in any order.
-    pub(crate) samples_ns: Vec<u64>,
+    pub samples_ns: Vec<u64>,
     /// What else the case did in a second: naps, burns, ticks.
-    pub(crate) others_per_s: f64,
+    pub others_per_s: f64,
     /// Most threads seen on the way.
-    pub(crate) threads: u64,
+    pub threads: u64,
     /// The time over which all this was seen.
-    pub(crate) wall: Duration,
+    pub wall: Duration,
     /// CPU time of the process in this time.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
 }
 
 impl Bench {
     /// Measures a case whose iteration does `ops` operations.
-    pub(crate) fn iter(&mut self, ops: u64, iteration: impl FnMut()) {
+    pub fn iter(&mut self, ops: u64, iteration: impl FnMut()) {
         self.iter_between(ops, || (), iteration, |()| ());
     }
 
     /// Measures iterations between something that is set up before each round and taken down
     /// after it, outside the measured time.
-    pub(crate) fn iter_between<T>(
+    pub fn iter_between<T>(
         &mut self,
         ops: u64,
         mut begin: impl FnMut() -> T,
@@ -139,7 +141,7 @@ impl Bench {
     }
 
     /// Measures a case about lateness; `round` is told how long to go on.
-    pub(crate) fn lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
+    pub fn lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
         let Pace {
             warm_up,
             lateness_round,
@@ -160,7 +162,7 @@ impl Bench {
 
     /// Measures the first moments of this process's runtime, once: nothing has run on it yet, and
     /// the parent takes a new child for each round.
-    pub(crate) fn cold_lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
+    pub fn cold_lateness(&mut self, mut round: impl FnMut(Span) -> Observed) {
         self.answer_lateness(|| {
             round(Span {
                 lead: Duration::ZERO,
@@ -190,7 +192,7 @@ impl Bench {
     }
 
     /// Says that the machine does not allow the case; the child ends then.
-    pub(crate) fn skip(&mut self, reason: &str) {
+    pub fn skip(&mut self, reason: &str) {
         self.broken = tell(&format!("{SKIPPED}{reason}"));
     }
 

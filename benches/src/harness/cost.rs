@@ -14,8 +14,8 @@ use super::args::{Effort, Plan};
 use super::parent;
 use super::result::{Measured, Missing, Report, Row};
 use super::stats::{Ratio, Spread};
-use crate::cases::Case;
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 
 /// Iterations of the two runs that find how many are counted.
 const PILOT: [u64; 2] = [1, 9];

@@ -75,7 +75,7 @@ fn load() -> f64 {
 ///
 /// # Panics
 /// When the kernel does not tell: nothing that pins could be measured then.
-pub(crate) fn allowed_cpus() -> Vec<usize> {
+pub fn allowed_cpus() -> Vec<usize> {
     let set = sched_getaffinity(THIS_THREAD).expect("the affinity mask can be read");
     (0..CpuSet::count())
         .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
@@ -86,19 +86,19 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
 ///
 /// # Panics
 /// When the CPU is not allowed.
-pub(crate) fn pin_to(cpu: usize) {
+pub fn pin_to(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu).expect("the number comes from the mask");
     sched_setaffinity(THIS_THREAD, &set).expect("an allowed CPU can be pinned to");
 }
 
 /// CPU time that all threads of this process have used; what `getrusage` says, to the nanosecond.
-pub(crate) fn process_cpu_time() -> Duration {
+pub fn process_cpu_time() -> Duration {
     read_clock(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
 /// CPU time that the calling thread has used.
-pub(crate) fn thread_cpu_time() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
@@ -108,7 +108,7 @@ fn read_clock(clock: ClockId) -> Duration {
 }
 
 /// Threads of this process at this moment, the main thread included.
-pub(crate) fn threads() -> u64 {
+pub fn threads() -> u64 {
     status("Threads:")
 }
 
@@ -121,13 +121,13 @@ pub(crate) fn peak_memory_kib() -> u64 {
 static NOTED_THREADS: AtomicU64 = AtomicU64::new(0);
 
 /// Counts the threads of this process now, for [`peak_threads`].
-pub(crate) fn note_threads() {
+pub fn note_threads() {
     // Relaxed: a figure, read when all is over.
     NOTED_THREADS.fetch_max(threads(), Ordering::Relaxed);
 }
 
 /// Most threads that were noted, those of this moment included.
-pub(crate) fn peak_threads() -> u64 {
+pub fn peak_threads() -> u64 {
     note_threads();
     // Relaxed: see `note_threads`.
     NOTED_THREADS.load(Ordering::Relaxed)

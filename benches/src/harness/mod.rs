@@ -8,7 +8,7 @@ mod args;
 pub(crate) mod child;
 mod cost;
 mod json;
-pub(crate) mod machine;
+pub mod machine;
 mod parent;
 mod protocol;
 pub(crate) mod random;
@@ -22,18 +22,23 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cases;
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 use args::{Action, Plan};
 use result::Report;
 
 /// Exit code for a command line that makes no sense.
 const USAGE_ERROR: u8 = 2;
 
-/// Reads the command line and does what it says; the body of the benchmark program.
+/// Reads the command line and does what it says with these cases; the body of the benchmark
+/// program.
+///
+/// The program starts itself again for each row, with arguments that its own `main` must bring
+/// here. Exit codes: 1 when a row failed or a file could not be written, 2 for a command line that
+/// makes no sense.
 #[must_use]
-pub fn main() -> ExitCode {
-    let action = match args::parse(std::env::args().skip(1)) {
+pub fn main(cases: &'static [Case]) -> ExitCode {
+    let action = match args::parse(cases, std::env::args().skip(1)) {
         Ok(action) => action,
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);
@@ -42,7 +47,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match action {
         Action::Help => print(args::USAGE),
-        Action::List => print(&listing()),
+        Action::List => print(&listing(cases)),
         Action::Child {
             case,
             runtime,
@@ -113,9 +118,9 @@ fn naming(path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// The cases and runtimes there are.
-fn listing() -> String {
+fn listing(cases: &[Case]) -> String {
     let mut text = String::from("cases:\n");
-    for case in cases::ALL {
+    for case in cases {
         text += &format!(
             "  {:<24} {:<16} {}\n",
             case.name,

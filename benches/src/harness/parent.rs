@@ -16,8 +16,8 @@ use super::args::{Effort, Plan};
 use super::machine::Machine;
 use super::protocol::{READY, RUN, Round, SKIPPED};
 use super::result::{CaseResult, Missing, Report};
-use crate::cases::Case;
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 
 /// Rounds that one set of children measures.
 const SITTING: usize = 5;

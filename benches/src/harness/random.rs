@@ -3,16 +3,16 @@
 
 /// Marsaglia's xorshift with 64 bits of state.
 #[derive(Clone, Debug)]
-pub(crate) struct XorShift(u64);
+pub struct XorShift(u64);
 
 impl XorShift {
     /// Starts at a seed; zero, the one state that never changes, is replaced.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed.max(1))
     }
 
     /// The next number below `bound`; the bias of the remainder is far below what any caller sees.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

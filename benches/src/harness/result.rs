@@ -6,8 +6,8 @@ use super::args::Effort;
 use super::machine::Machine;
 use super::protocol::{LateRound, Measure, Round, percentile};
 use super::stats::{Ratio, Spread};
-use crate::cases::Case;
-use crate::runtime::RuntimeId;
+use crate::case::Case;
+use crate::runtime_id::RuntimeId;
 
 /// All that was measured.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ impl Lateness {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cases;
+    use crate::case::tests::named;
 
     /// A round of operations that took `ns` each.
     fn round(ns: u64) -> Round {
@@ -251,12 +251,6 @@ pub(crate) mod tests {
 
     /// A report with a faster, a slower and a failed row, a lateness case and a floor row.
     pub(crate) fn sample() -> Report {
-        let case = |name| {
-            cases::ALL
-                .iter()
-                .find(|case| case.name == name)
-                .expect("it exists")
-        };
         let base = RuntimeId::TokioMt;
         let operations = vec![
             (base, Ok([100, 110, 90].map(round).to_vec())),
@@ -288,9 +282,9 @@ pub(crate) mod tests {
         ];
         let floor = vec![(RuntimeId::Bare, Ok([85, 85, 86].map(round).to_vec()))];
         let cases = vec![
-            CaseResult::new(case("yield_many"), base, operations),
-            CaseResult::new(case("naps_k8"), base, lateness),
-            CaseResult::new(case("floor_task_local"), base, floor),
+            CaseResult::new(named("yield_many"), base, operations),
+            CaseResult::new(named("naps_k8"), base, lateness),
+            CaseResult::new(named("floor_task_local"), base, floor),
         ];
         let machine = Machine {
             cpus: 2,

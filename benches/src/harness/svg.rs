@@ -4,8 +4,8 @@
 use super::result::{CaseResult, Report, Row};
 use super::stats::Ratio;
 use super::table::number;
-use crate::cases::Group;
-use crate::runtime::RuntimeId;
+use crate::group::Group;
+use crate::runtime_id::RuntimeId;
 
 /// Width of the picture.
 const WIDTH: f64 = 920.0;

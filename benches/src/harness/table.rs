@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::result::{CaseResult, Measured, Missing, Report, Row, Verdict};
-use crate::cases::Group;
+use crate::group::Group;
 
 /// ns in a microsecond.
 const US: f64 = 1e3;

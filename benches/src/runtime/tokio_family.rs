@@ -12,9 +12,9 @@ use tokio::runtime::{Builder, Runtime as TokioRuntime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use wq_benches::machine;
 
 use super::{Group, Job, Limited, Ordered, Runtime, Wire, workers};
-use crate::harness::machine;
 
 /// `multi_thread` with two workers, otherwise as tokio's builder makes it.
 pub(crate) type TokioMt = Tokio<Plain>;
