@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::proto::counts::{Colour, Shard};
 use crate::proto::crowd::Joined;
 use crate::proto::owner::OwnerView;
-use crate::queue::limit::{Admission, Charge, Limiter};
+use crate::queue::limit::{Admission, Charge};
 use crate::queue::slots::SlotsGuard;
 use crate::queue::{QueueInner, QueueRef, reserve};
 use crate::sense::{Look, Sensor};
@@ -152,6 +152,9 @@ fn submit_limited(
         Admission::Inactive => {
             entry.meta().set_waiting();
             limiter.wait(charge, entry);
+            // There may be a slot, and others in line whose pusher has not come to look yet.
+            let next = limiter.next();
+            finish(q, limiter, next);
             Ok(())
         }
         Admission::Full => {
@@ -530,8 +533,8 @@ pub(crate) fn submit_permitted(queue: QueueRef, entry: Entry) -> Result<(), (Ent
     Ok(())
 }
 
-/// An item that is not refused: it is given back if it has a slot, else it waits for one.
-fn admit_promised(q: &QueueInner, limiter: &mut Limiter<Entry>, entry: Entry) -> Option<Entry> {
+/// An item that is not refused takes a slot, or waits for one; returns who is to start.
+fn admit_promised(q: &QueueInner, limiter: &mut SlotsGuard<'_>, entry: Entry) -> Option<Entry> {
     let charge = q.charge(limiter, entry.meta().lane());
     entry.meta().set_charge(charge);
     if limiter.admit_promised(charge) {
@@ -539,7 +542,7 @@ fn admit_promised(q: &QueueInner, limiter: &mut Limiter<Entry>, entry: Entry) ->
     }
     entry.meta().set_waiting();
     limiter.wait(charge, entry);
-    None
+    limiter.next()
 }
 
 /// An item that was promised, and counted in, is not to run.

@@ -56,14 +56,14 @@ impl Crowd {
         if !self.is_there() {
             return Err(node);
         }
-        // Who found others there leaves the look to the first of them.
-        if !self.arrivals.push(node) {
-            return Ok(Joined::InLine);
+        // Who found others there leaves the look to the first of them, but for a glance: that one
+        // may have lost its CPU before it looked.
+        if self.arrivals.push(node) {
+            // SeqCst: the push before the look; pairs with the fence in `is_over`.
+            fence(Ordering::SeqCst);
         }
-        // SeqCst: the push before the look; pairs with the fence in `is_over`.
-        fence(Ordering::SeqCst);
         // Relaxed: ordered by the fences.
-        match self.is_there.load(Ordering::Relaxed) {
+        match self.is_there() {
             true => Ok(Joined::InLine),
             false => Ok(Joined::MustLook),
         }
