@@ -70,6 +70,8 @@ pub enum Suits {
     Highpri,
     /// Plain runtimes, and two threads without one.
     Mutex,
+    /// One of each family.
+    Growth,
     /// Plain runtimes that wait for sockets, and threads that do so by hand.
     Echo,
     /// Marked and unmarked, and what the work takes without a runtime.
@@ -105,6 +107,7 @@ impl Case {
             Suits::Hogs => poison || id == Id::Bare,
             Suits::Highpri => poison || id == Id::WqPercpu,
             Suits::Mutex => matches!(id, Id::Wq | Id::TokioMt | Id::Smol | Id::Bare),
+            Suits::Growth => matches!(id, Id::Wq | Id::TokioMt | Id::Smol),
             Suits::Echo => (plain && id != Id::TokioPinned) || id == Id::Bare,
             Suits::Pool => poison || matches!(id, Id::WqMarked | Id::Bare),
             Suits::Crowd => matches!(id, Id::Wq | Id::WqMarked | Id::TokioBlocking),
@@ -145,6 +148,7 @@ pub(crate) mod tests {
         case("ae_spawn_one", Group::AsyncExecutor, Suits::Roots),
         case("spawn_join_local", Group::Spawning, Suits::Plain),
         case("ordered_queue", Group::Queues, Suits::Plain),
+        case("grow_1_queue", Group::Growth, Suits::Growth),
         case("echo_1", Group::Net, Suits::Echo),
         case("naps_k2", Group::Sensing, Suits::Poison),
         case("naps_k8", Group::Sensing, Suits::Poison),

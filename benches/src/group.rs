@@ -11,6 +11,8 @@ pub enum Group {
     Spawning,
     /// Order, limits and waiting for many.
     Queues,
+    /// More tasks, queues, threads that submit.
+    Growth,
     /// Sockets.
     Net,
     /// Lateness of timers.
@@ -36,6 +38,7 @@ impl Group {
         Self::AsyncExecutor,
         Self::Spawning,
         Self::Queues,
+        Self::Growth,
         Self::Net,
         Self::Timers,
         Self::Sensing,
@@ -53,6 +56,7 @@ impl Group {
             Self::AsyncExecutor => "async-executor",
             Self::Spawning => "spawning",
             Self::Queues => "queues",
+            Self::Growth => "growth",
             Self::Net => "net",
             Self::Timers => "timers",
             Self::Sensing => "sensing",
@@ -71,6 +75,7 @@ impl Group {
             Self::AsyncExecutor => "the shapes of async-executor's own benchmarks",
             Self::Spawning => "spawns and joins that these leave out",
             Self::Queues => "order, limits, waiting for many",
+            Self::Growth => "what an operation costs as tasks, queues and producers grow",
             Self::Net => "echo over TCP on the loopback: a message there and back",
             Self::Timers => "lateness of timers",
             Self::Sensing => "lateness of short tasks among others that block unmarked; steady",
@@ -94,6 +99,7 @@ impl Group {
             | Self::AsyncExecutor
             | Self::Spawning
             | Self::Queues
+            | Self::Growth
             | Self::Net
             | Self::SensingWork
             | Self::Floor => false,

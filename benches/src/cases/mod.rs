@@ -5,6 +5,7 @@
 
 mod executor_set;
 mod floor;
+mod growth;
 mod net;
 mod pool;
 mod queues;
@@ -110,6 +111,14 @@ macro_rules! echo {
     };
 }
 
+/// So many of what grows.
+macro_rules! growth {
+    ($name:literal, $function:ident, $number:literal, $summary:literal) => {
+        case!($name, Growth, Growth, growth::$function, [$number],
+            or |_: &mut Bench, _| unreachable!(), $summary)
+    };
+}
+
 /// An entry of the registry without a runtime.
 macro_rules! floor {
     ($name:literal, $function:expr, $summary:literal) => {
@@ -165,6 +174,34 @@ pub(crate) static ALL: &[Case] = &[
         "1 000 futures that yield once, 16 at a time"),
     case!("flush_1000", Queues, Plain, queues::flush_1000,
         "1 000 futures are submitted and waited for together"),
+    growth!("grow_1_spawned", spawned, 1,
+        "a task spawns 1 task and waits for it"),
+    growth!("grow_10_spawned", spawned, 10,
+        "a task spawns 10 tasks and waits for the last"),
+    growth!("grow_1k_spawned", spawned, 1_000,
+        "a task spawns 1 000 tasks and waits for the last"),
+    growth!("grow_1m_spawned", spawned, 1_000_000,
+        "a task spawns 1 000 000 tasks and waits for the last"),
+    growth!("grow_1_woken", woken, 1,
+        "a task wakes 1 suspended task and waits until it has run"),
+    growth!("grow_10_woken", woken, 10,
+        "a task wakes 10 suspended tasks and waits for the last"),
+    growth!("grow_1k_woken", woken, 1_000,
+        "a task wakes 1 000 suspended tasks and waits for the last"),
+    growth!("grow_1m_woken", woken, 1_000_000,
+        "a task wakes 1 000 000 suspended tasks and waits for the last"),
+    growth!("grow_1_queue", queues, 1,
+        "100 000 futures on 1 ordered queue"),
+    growth!("grow_1k_queues", queues, 1_000,
+        "100 000 futures on 1 000 ordered queues in turns"),
+    growth!("grow_100k_queues", queues, 100_000,
+        "100 000 futures on as many ordered queues"),
+    growth!("grow_1_producer", producers, 1,
+        "a foreign thread spawns 12 800 tasks"),
+    growth!("grow_8_producers", producers, 8,
+        "8 foreign threads spawn 12 800 tasks together"),
+    growth!("grow_64_producers", producers, 64,
+        "64 foreign threads spawn 12 800 tasks together"),
     echo!("echo_1", 1, 64, "64 bytes over 1 connection"),
     echo!("echo_64", 64, 64, "64 bytes over 64 connections"),
     echo!("echo_512", 512, 64, "64 bytes over 512 connections"),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::runtime_id::RuntimeId;
@@ -19,6 +20,9 @@ usage: cargo bench -p wq-benches -- [FILTER..] [options]
   --quick               short rounds: a look, not a measurement
   --json FILE           write the figures for a program to read
   --svg FILE            write bars of the ratios
+  --record FOLDER       keep the figures of each case in FOLDER, measure only what it lacks, and
+                        write the page FOLDER.md with pictures
+  --minutes N           with --record: begin no case after so long; 0: write the page alone
   --list                print the cases and the runtimes
   --help                print this";
 
@@ -30,6 +34,8 @@ const QUICK_ROUNDS: usize = 5;
 const MIN_ROUNDS: usize = 3;
 /// Bounds the time that a slip of the finger can cost.
 const MAX_ROUNDS: usize = 1000;
+/// A day: nobody waits for longer.
+const MAX_MINUTES: u64 = 24 * 60;
 
 /// How long the rounds of a row are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The same for one case, which is not written anywhere.
+    pub(crate) fn of_one(&self, case: &'static Case) -> Self {
+        Self {
+            cases: vec![case],
+            runtimes: self.runtimes.clone(),
+            base: self.base,
+            rounds: self.rounds,
+            effort: self.effort,
+            json: None,
+            svg: None,
+        }
+    }
+
     /// The files that are to be written.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.json.iter().chain(&self.svg).map(PathBuf::as_path)
@@ -77,6 +96,15 @@ pub(crate) enum Action {
     Measure(Plan),
     /// Measure what sensing costs.
     Cost(Plan),
+    /// Measure what a folder lacks, and write its page.
+    Record {
+        /// What it should have.
+        plan: Plan,
+        /// The folder.
+        folder: PathBuf,
+        /// No case is begun later than this.
+        within: Option<Duration>,
+    },
     /// Be the child of one row: not for people.
     Child {
         /// The row's case.
@@ -101,6 +129,8 @@ struct Raw {
     cost: bool,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
+    record: Option<PathBuf>,
+    minutes: Option<u64>,
 }
 
 /// Parses the arguments after the program's name; they choose among `cases`.
@@ -123,14 +153,39 @@ pub(crate) fn parse(
             "--paired-base" => raw.base = Some(value(&mut args, "--paired-base")?.parse()?),
             "--json" => raw.json = Some(output_path(&value(&mut args, "--json")?)),
             "--svg" => raw.svg = Some(output_path(&value(&mut args, "--svg")?)),
+            "--record" => raw.record = Some(output_path(&value(&mut args, "--record")?)),
+            "--minutes" => raw.minutes = Some(minutes(&value(&mut args, "--minutes")?)?),
             flag if flag.starts_with('-') => return Err(format!("no option is called `{flag}`")),
             _ => raw.filters.push(arg),
         }
     }
-    if raw.cost {
-        return cost(cases, raw).map(Action::Cost);
+    match (raw.cost, raw.record.take()) {
+        (true, Some(_)) => Err("`--cost` keeps nothing: leave `--record` out".to_owned()),
+        (true, None) => cost(cases, raw).map(Action::Cost),
+        (false, Some(folder)) => record(cases, raw, folder),
+        (false, None) if raw.minutes.is_some() => Err("`--minutes` wants `--record`".to_owned()),
+        (false, None) => plan(cases, raw).map(Action::Measure),
     }
-    plan(cases, raw).map(Action::Measure)
+}
+
+/// The plan of `--record`: the page has a table of its own form and no other file.
+fn record(cases: &'static [Case], mut raw: Raw, folder: PathBuf) -> Result<Action, String> {
+    if raw.json.is_some() || raw.svg.is_some() {
+        return Err("`--record` writes its own files: leave `--json` and `--svg` out".to_owned());
+    }
+    if raw.base.is_some() {
+        return Err("the page of `--record` compares with tokio-mt and the best peer".to_owned());
+    }
+    let within = raw.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    // What sensing costs is asked by `--cost`; the page has no place for it.
+    let shown = RuntimeId::ALL.iter().copied();
+    let shown = || shown.clone().filter(|id| *id != RuntimeId::WqDeclared);
+    raw.runtimes.get_or_insert_with(|| shown().collect());
+    Ok(Action::Record {
+        plan: plan(cases, raw)?,
+        folder,
+        within,
+    })
 }
 
 /// The plan of `--cost`: which runtimes is not a choice.
@@ -192,6 +247,14 @@ fn rounds(text: &str) -> Result<usize, String> {
         .ok_or_else(|| {
             format!("`--rounds {text}`: it takes a number from {MIN_ROUNDS} to {MAX_ROUNDS}")
         })
+}
+
+/// The number of `--minutes`.
+fn minutes(text: &str) -> Result<u64, String> {
+    let number = u64::from_str(text).ok();
+    number
+        .filter(|n| *n <= MAX_MINUTES)
+        .ok_or_else(|| format!("`--minutes {text}`: it takes a number up to {MAX_MINUTES}"))
 }
 
 /// The list of `--runtimes`, in the order of the registry whatever the order given.
@@ -340,6 +403,23 @@ mod tests {
         }
     }
 
+    /// What is recorded is everything that the page shows, in pieces if that is wanted.
+    #[test]
+    fn a_record_is_of_everything_on_the_page() {
+        let Ok(Action::Record {
+            plan,
+            folder,
+            within,
+        }) = parse_words("--record docs/benchmarks --minutes 7")
+        else {
+            panic!("the line is right");
+        };
+        assert_eq!(plan.cases.len(), SOME.len());
+        assert!(!plan.runtimes.contains(&RuntimeId::WqDeclared));
+        assert!(folder.ends_with("docs/benchmarks"));
+        assert_eq!(within, Some(Duration::from_secs(420)));
+    }
+
     /// Each mistake is answered with the thing that is wrong and what would be right.
     #[test]
     fn mistakes_are_named() {
@@ -351,6 +431,10 @@ mod tests {
         assert!(told("--cost --runtimes wq").contains("wq-declared"));
         assert!(told("--cost naps_k2").contains("without blocks"));
         assert!(told("--child yield_many wq quick 0").contains("no number of iterations"));
+        assert!(told("--record a --json b").contains("leave `--json`"));
+        assert!(told("--record a --cost").contains("keeps nothing"));
+        assert!(told("--minutes 7").contains("wants `--record`"));
+        assert!(told("--record a --minutes 9999").contains("up to 1440"));
         assert!(told("--rounds 2").contains("from 3 to 1000"));
         assert!(told("--rounds many").contains("from 3 to 1000"));
         assert!(told("--runtimes tokio").contains("there are"));

@@ -2,22 +2,17 @@
 
 use serde_json::{Value, json};
 
+use super::machine::Machine;
 use super::result::{CaseResult, Measured, Missing, Report, Row};
 
 /// Raised whenever a reader of the old form would misread the new.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// Renders the whole report, one row a line.
 pub(crate) fn render(report: &Report) -> String {
-    let machine = &report.machine;
     let head = json!({
         "format": FORMAT,
-        "machine": {
-            "cpus": machine.cpus,
-            "model": machine.model,
-            "kernel": machine.kernel,
-            "load": machine.load,
-        },
+        "machine": machine_value(&report.machine),
         "rounds": report.rounds,
         "effort": report.effort.name(),
         "base": report.base.name(),
@@ -34,8 +29,18 @@ pub(crate) fn render(report: &Report) -> String {
     format!("{open},\n\"rows\":[\n{}\n]}}\n", rows.join(",\n"))
 }
 
+/// Where it was measured.
+pub(super) fn machine_value(machine: &Machine) -> Value {
+    json!({
+        "cpus": machine.cpus,
+        "model": machine.model,
+        "kernel": machine.kernel,
+        "load": machine.load,
+    })
+}
+
 /// One row: an `error`, the reason why it was `skipped`, or figures.
-fn row_value(report: &Report, case: &CaseResult, row: &Row) -> Value {
+pub(super) fn row_value(report: &Report, case: &CaseResult, row: &Row) -> Value {
     let mut value = match &row.outcome {
         Ok(measured) => figures(measured),
         Err(Missing::Failed(reason)) => json!({ "error": reason }),

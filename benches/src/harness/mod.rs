@@ -9,9 +9,12 @@ pub(crate) mod child;
 mod cost;
 mod json;
 pub mod machine;
+mod page;
 mod parent;
 mod protocol;
+mod provenance;
 pub(crate) mod random;
+mod record;
 mod result;
 mod stats;
 mod svg;
@@ -21,6 +24,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::runtime_id::RuntimeId;
@@ -56,6 +60,11 @@ pub fn main(cases: &'static [Case]) -> ExitCode {
         } => child::serve(case, runtime, effort, iterations),
         Action::Cost(plan) => return cost(&plan),
         Action::Measure(plan) => return measure(&plan),
+        Action::Record {
+            plan,
+            folder,
+            within,
+        } => record_and_show(cases, &plan, &folder, within),
     };
     finish(outcome)
 }
@@ -74,6 +83,22 @@ fn measure(plan: &Plan) -> ExitCode {
     } else {
         finish(outcome)
     }
+}
+
+/// Measures what a folder lacks, for some time, and makes the page of what it then has.
+fn record_and_show(
+    cases: &'static [Case],
+    plan: &Plan,
+    folder: &Path,
+    within: Option<Duration>,
+) -> io::Result<()> {
+    machine::warn_if_busy();
+    let (record, left) = record::measure(plan, folder, within)?;
+    page::write(cases, folder, &record)?;
+    if left > 0 {
+        eprintln!("{left} cases are still to be measured: the same command goes on with them");
+    }
+    Ok(())
 }
 
 /// Measures what sensing costs and prints the table; a row that failed makes the exit code 1.

@@ -56,7 +56,7 @@ pub(crate) fn measure(plan: &Plan) -> Report {
 }
 
 /// The runtimes of a case: those chosen that suit it, and the base if any of them has use for it.
-fn runtimes_of(plan: &Plan, case: &Case) -> Vec<RuntimeId> {
+pub(super) fn runtimes_of(plan: &Plan, case: &Case) -> Vec<RuntimeId> {
     let chosen = |id: &RuntimeId| plan.runtimes.contains(id) && case.suits(*id);
     let any = RuntimeId::ALL.iter().any(chosen);
     let wanted = |id: &RuntimeId| chosen(id) || (any && *id == plan.base && case.suits(*id));
