@@ -43,6 +43,12 @@ const BAR: u64 = 40;
 /// It is drawn so often.
 const REDRAW: Duration = Duration::from_millis(200);
 
+/// Where nobody sees the bar, a line is written so often.
+const LINES: Duration = Duration::from_secs(60);
+
+/// In so many seeds every transition is seen; of fewer none is asked that they show all.
+const ENOUGH: u64 = 1_500;
+
 /// A plan has so many operations at most: the limit of what takes a second.
 const MAX_OPS: u64 = 100_000;
 
@@ -92,10 +98,14 @@ fn collect(args: Args, told: &Receiver<Result<Outcome, Failure>>) -> Result<Coun
     for outcome in told {
         sum.merge(&outcome?.counts);
         done += 1;
-        let due = drawn.is_none_or(|at| at.elapsed() >= REDRAW);
-        if draws && (due || done == args.seeds) {
+        let often = if draws { REDRAW } else { LINES };
+        let due = drawn.get_or_insert_with(Instant::now).elapsed() >= often;
+        if due || done == args.seeds {
             drawn = Some(Instant::now());
-            draw(done, args.seeds, begun.elapsed());
+            match draws {
+                true => draw(done, args.seeds, begun.elapsed()),
+                false => println!("{done} of {} seeds", args.seeds),
+            }
         }
     }
     if draws {
@@ -148,6 +158,9 @@ fn main() -> ExitCode {
             let missing = counts.missing();
             if args.seeds > 1 && !missing.is_empty() {
                 println!("never seen: {missing:?}");
+            }
+            if args.seeds >= ENOUGH && !missing.is_empty() {
+                return ExitCode::FAILURE;
             }
             ExitCode::SUCCESS
         }

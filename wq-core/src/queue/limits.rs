@@ -138,7 +138,8 @@ impl Workqueue {
     /// goes on to its end first; when off, what may start does so at once.
     ///
     /// # Errors
-    /// If the queue is per-CPU, or was built without a limit, or ordered (which it stays).
+    /// If the queue is per-CPU, or was built without a limit, or ordered (which it stays). To ask
+    /// an unbound or ordered queue for what is so already is no error.
     ///
     /// # Examples
     /// ```

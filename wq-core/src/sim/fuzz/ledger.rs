@@ -337,6 +337,16 @@ impl Ledger {
         self.with(|book| book.set_limit(queue, max_active));
     }
 
+    /// One at a time from now on, or no longer.
+    pub(super) fn set_order(&self, queue: QueueId, ordered: bool) {
+        self.with(|book| book.set_order(queue, ordered));
+    }
+
+    /// CPUs are away: items may run anywhere, until all are there.
+    pub(super) fn set_astray(&self, astray: bool) {
+        self.with(|book| book.set_astray(astray));
+    }
+
     /// All that is left may be dropped from now on.
     pub(super) fn shut_down(&self) {
         self.with(Book::shut_down);

@@ -50,20 +50,26 @@ impl Shape {
     }
 }
 
-/// The machines; the first ones are taken more often, since a seed there takes less time. One node
-/// each: among several `max_active` is divided, which the model does not know.
-const MACHINES: [[usize; 4]; 10] = [
+/// The machines; the first ones are taken more often, since a seed there takes less time.
+const MACHINES: [[usize; 4]; 14] = [
     [1, 1, 1, 1],
     [1, 1, 2, 1],
     [1, 1, 3, 1],
+    [2, 1, 2, 1],
     [1, 2, 2, 1],
     [1, 2, 2, 2],
     [1, 1, 1, 2],
+    [3, 1, 1, 1],
+    [2, 2, 2, 1],
     [1, 4, 1, 3],
     [1, 4, 4, 2],
     [1, 8, 4, 2],
     [1, 16, 4, 2],
+    [4, 4, 4, 2],
 ];
+
+/// Those from here on take long.
+const LARGE: usize = 10;
 
 /// What kind of queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,8 +118,12 @@ pub(super) enum How {
     Future,
     /// A future, for the CPU with this number.
     On(usize),
+    /// A future, for the NUMA node with this number.
+    Node(usize),
     /// A future, if the queue has room.
     Try,
+    /// The same, into a place that was reserved before.
+    Permit,
 }
 
 /// How somebody waits.
@@ -233,6 +243,10 @@ pub(super) enum Act {
     Refuse { threads: bool },
     /// Changes its limit.
     Limit { queue: usize, max_active: usize },
+    /// One item at a time from now on, or no longer.
+    Order { queue: usize, ordered: bool },
+    /// The program may use so many CPUs, from this one on, and no others; `None`: all of them.
+    Allow { cpus: Option<(usize, usize)> },
     /// Aborts a task whose handle was kept.
     Abort { task: usize },
     /// Waits for one.
@@ -303,9 +317,9 @@ impl Dice {
     fn shape(&mut self) -> Shape {
         let random = &mut self.random;
         let at = random.below(MACHINES.len());
-        // The two largest ones seldom.
-        let at = if at >= 7 && !random.one_in(6) {
-            random.below(5)
+        // The largest ones seldom.
+        let at = if at >= LARGE && !random.one_in(6) {
+            random.below(6)
         } else {
             at
         };
@@ -322,15 +336,18 @@ impl Dice {
     fn queue(&mut self, shape: &Shape) -> QueuePlan {
         let random = &mut self.random;
         let kind = random.pick(&[Kind::Percpu, Kind::Unbound, Kind::Unbound, Kind::Ordered]);
-        let limited = kind != Kind::Ordered && random.one_in(2);
+        // Among several nodes the limit of an unbound queue is divided, which the model does not
+        // know.
+        let divided = kind == Kind::Unbound && shape.parts[0] > 1;
+        let limited = kind != Kind::Ordered && random.one_in(2) && !divided;
         let narrow = kind != Kind::Percpu && random.one_in(4);
         QueuePlan {
             kind,
             max_active: limited.then(|| 1 + random.below(3)),
-            max_pending: random.one_in(5).then(|| 1 + random.below(8)),
+            max_pending: (random.one_in(5) && !divided).then(|| 1 + random.below(8)),
             highpri: random.one_in(4),
             first_cpus: narrow.then(|| 1 + random.below(shape.cpus())),
-            freezable: random.one_in(3),
+            freezable: random.one_in(3) && !divided,
             rescuer: random.one_in(5),
             scope: random.pick(&SCOPES),
             strict: random.one_in(4),
@@ -365,10 +382,12 @@ impl Dice {
 
     /// How an item is queued.
     fn how(&mut self) -> How {
-        match self.random.below(6) {
-            0 | 1 => How::Closure,
-            2 | 3 => How::Future,
-            4 => How::On(self.random.below(128)),
+        match self.random.below(9) {
+            0..=2 => How::Closure,
+            3..=5 => How::Future,
+            6 if self.random.one_in(3) => How::Node(self.random.below(5)),
+            6 => How::On(self.random.below(128)),
+            7 => How::Permit,
             _ => How::Try,
         }
     }
@@ -444,7 +463,19 @@ impl Dice {
     fn change(&mut self, shape: &Shape, queues: usize) -> Act {
         let random = &mut self.random;
         let queue = random.below(queues);
-        match random.below(16) {
+        match random.below(23) {
+            16 => {
+                let first = random.below(shape.cpus());
+                let more = random.below(shape.cpus() - first);
+                Act::Allow {
+                    cpus: Some((first, 1 + more)),
+                }
+            }
+            17 | 18 => Act::Allow { cpus: None },
+            19..=22 => Act::Order {
+                queue,
+                ordered: random.one_in(2),
+            },
             0..=2 => Act::Freeze {
                 queue: (!random.one_in(3)).then_some(queue),
                 wait: self.waiting(),

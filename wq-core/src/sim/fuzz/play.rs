@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::counts::{Counts, Transition};
 use super::ledger::{Note, Stage};
-use super::plan::{Act, DELAYED, End, How, Plan, QUEUES, WORKS, Waiting};
+use super::plan::{Act, DELAYED, End, How, Kind, Plan, QUEUES, WORKS, Waiting};
 use super::watch::Watch;
 use super::world::{Again, Place, World, lock};
 use crate::sim::{Sim, sleep};
@@ -28,7 +28,7 @@ pub(super) fn play(sim: &Sim, plan: &Plan, note_world: impl FnOnce(&Arc<World>))
     // Said once, and known: nobody reads it here. Relaxed: a switch.
     let said = &sim.system.inner.said_no_thread;
     said.store(true, Ordering::Relaxed);
-    let mut watch = Watch::new(&sim.system.inner, &world.distress_until_ns);
+    let mut watch = Watch::new(&world);
     sim.here
         .check_at_rest(Box::new(move |rest| watch.look(rest)));
     let player = Player { sim, world: &world };
@@ -100,6 +100,8 @@ impl Player<'_> {
             Act::Abort { task } => self.abort(*task),
             Act::Join { task, wait } => self.join(*task, *wait),
             Act::Limit { queue, max_active } => self.limit(*queue, *max_active),
+            Act::Order { queue, ordered } => self.order(*queue, *ordered),
+            Act::Allow { cpus } => self.allow(*cpus),
             Act::Flush { queue, wait } => self.flush(&world.place(*queue), *wait),
             Act::Drain { queue, wait } => self.drain(&world.place(*queue), *wait),
             Act::Destroy { queue, wait } => self.destroy(*queue, *wait),
@@ -311,12 +313,41 @@ impl Player<'_> {
     fn limit(&self, at: usize, max_active: usize) {
         let place = self.world.place(at);
         let plan = &self.world.plan.queues[at];
-        let may = plan.kind != super::plan::Kind::Ordered && plan.max_active.is_some();
+        let may = plan.kind != Kind::Ordered && plan.max_active.is_some();
         if may {
             self.world.ledger.set_limit(place.id, max_active);
         }
         let got = place.owner.set_max_active(max_active).is_ok();
         self.must("a new limit", got, may);
+    }
+
+    /// Makes a queue ordered, or no longer; only unbound ones with a limit can be either.
+    fn order(&self, at: usize, ordered: bool) {
+        let place = self.world.place(at);
+        let plan = &self.world.plan.queues[at];
+        // What is so already is granted to whoever has attributes.
+        let may = match plan.kind {
+            Kind::Percpu => false,
+            Kind::Ordered => ordered,
+            Kind::Unbound => !ordered || plan.max_active.is_some(),
+        };
+        if may {
+            self.world.ledger.set_order(place.id, ordered);
+        }
+        let got = place.owner.set_ordered(ordered).is_ok();
+        self.must("another order", got, may);
+    }
+
+    /// The program may use these CPUs and no others.
+    fn allow(&self, cpus: Option<(usize, usize)>) {
+        let all = self.world.plan.shape.cpus();
+        let (first, count) = cpus.unwrap_or((0, all));
+        let astray = count < all;
+        self.world.ledger.set_astray(astray);
+        // Relaxed: one thread of the machine runs at a time.
+        self.world.astray.store(astray, Ordering::Relaxed);
+        let list = format!("{first}-{}", first + count - 1);
+        crate::driver::allow_cpus(&self.sim.system, &list);
     }
 
     /// Freezes a queue, or all that can be frozen. The thread goes on: it is to thaw them.
@@ -380,7 +411,7 @@ impl Player<'_> {
     /// Changes the attributes of a queue, all or nothing; those of a per-CPU one are fixed.
     fn change(&self, at: usize, first_cpus: usize, scope: AffinityScope, nice: i8) {
         let place = self.world.place(at);
-        let may = self.world.plan.queues[at].kind != super::plan::Kind::Percpu;
+        let may = self.world.plan.queues[at].kind != Kind::Percpu;
         let Some(mut attrs) = place.owner.attrs() else {
             return self.must("whether there are attributes", false, may);
         };
@@ -525,6 +556,7 @@ impl Player<'_> {
     /// Lets all end, or does not, and holds the sums against each other.
     fn end(&self, end: End) {
         self.refuse(false);
+        self.allow(None);
         if let End::Shutdown(grace) = end {
             self.let_distress_pass();
             return self.shut_down(grace);

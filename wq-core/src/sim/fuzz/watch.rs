@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::lane::Lane;
 use crate::os::ThreadState;
@@ -15,6 +15,8 @@ use crate::pool::Pool;
 use crate::proto::owner::WorkerId;
 use crate::sim::machine::Rest;
 use crate::system::SystemInner;
+
+use super::world::World;
 
 /// A lane in which work waits while a CPU is idle.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Watch {
     system: Arc<SystemInner>,
     /// Until when threads may be missing, ns: as long as that nothing is promised.
     distress_until_ns: Arc<AtomicU64>,
+    /// CPUs are away: their scheduler's work is not the engine's.
+    astray: Arc<AtomicBool>,
     /// Each lane that stands still, by pool and slot.
     still: HashMap<(u32, usize), Still>,
 }
@@ -49,19 +53,21 @@ const AT_BOUND_NS: u64 = 250_000_000;
 const UNSHARED_NS: u64 = 15_000_000;
 
 impl Watch {
-    /// Watches a System.
-    pub(super) fn new(system: &Arc<SystemInner>, distress_until_ns: &Arc<AtomicU64>) -> Watch {
+    /// Watches the System of a world.
+    pub(super) fn new(world: &World) -> Watch {
         Watch {
-            system: Arc::clone(system),
-            distress_until_ns: Arc::clone(distress_until_ns),
+            system: Arc::clone(&world.system),
+            distress_until_ns: Arc::clone(&world.distress_until_ns),
+            astray: Arc::clone(&world.astray),
             still: HashMap::new(),
         }
     }
 
     /// Looks at all lanes; says which one has stood still for too long.
     pub(super) fn look(&mut self, rest: &Rest<'_>) -> Result<(), String> {
-        // Relaxed: one thread of the machine runs at a time.
-        if rest.now_ns() < self.distress_until_ns.load(Ordering::Relaxed) {
+        // Relaxed, both: one thread of the machine runs at a time.
+        let in_distress = rest.now_ns() < self.distress_until_ns.load(Ordering::Relaxed);
+        if in_distress || self.astray.load(Ordering::Relaxed) {
             self.still.clear();
             return Ok(());
         }

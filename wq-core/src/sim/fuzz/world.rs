@@ -1,9 +1,12 @@
 //! What a plan acts upon: queues, re-queueable items, events, and handles of tasks. Whoever acts,
 //! the driving thread or an item, tells the model first and compares the answer after.
 
+use std::future::Future;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::counts::Transition;
@@ -78,6 +81,8 @@ pub(super) struct World {
     fuel: AtomicU32,
     /// Until when threads may be missing, ns.
     pub(super) distress_until_ns: Arc<AtomicU64>,
+    /// CPUs are away.
+    pub(super) astray: Arc<AtomicBool>,
     /// Threads that wait for something.
     pub(super) asides: AtomicU32,
 }
@@ -100,6 +105,7 @@ impl World {
             tasks: Mutex::default(),
             fuel: AtomicU32::new(FUEL),
             distress_until_ns: Arc::default(),
+            astray: Arc::default(),
             asides: AtomicU32::new(0),
         });
         let places = plan
@@ -164,9 +170,23 @@ impl World {
         };
         let again = if at < WORKS {
             let id = self.ledger.add_work(std::sync::Weak::new());
-            Again::Work(id, Work::new(function))
+            // One of them gets a handle to itself at each run, and lets it go.
+            let work = match at {
+                0 => Work::with_self(move |this| {
+                    function();
+                    drop(this.clone());
+                }),
+                _ => Work::new(function),
+            };
+            Again::Work(id, work)
         } else {
-            let delayed = DelayedWork::new(function);
+            let delayed = match at {
+                WORKS => DelayedWork::with_self(move |this| {
+                    function();
+                    drop(this.clone());
+                }),
+                _ => DelayedWork::new(function),
+            };
             let timer = Arc::downgrade(delayed.inner());
             Again::Delayed(self.ledger.add_work(timer), delayed)
         };
@@ -207,6 +227,21 @@ impl World {
         self.home(Here::get().map_or(0, |here| here.current_cpu()))
     }
 
+    /// The CPU on which an item for this node is accepted: the caller's own, if it is one of the
+    /// node's, else the first of it that may be used, else as without a node.
+    fn home_in_node(&self, node: usize) -> usize {
+        let here = self.home_here();
+        let Some(cpus) = self.system.topology.nodes().get(node) else {
+            return here;
+        };
+        if cpus.contains(here) {
+            return here;
+        }
+        let usable = cpus.and(&self.system.limits.now().allowed);
+        let mut in_use = self.system.cpus.iter().map(|record| record.cpu);
+        in_use.find(|cpu| usable.contains(*cpu)).unwrap_or(here)
+    }
+
     /// Whether items may ask for more runs.
     pub(super) fn has_fuel(&self) -> bool {
         // Relaxed: one thread of the machine runs at a time.
@@ -221,6 +256,7 @@ impl World {
         let (queue, queue_id) = self.queue(at);
         let home = match how {
             How::On(cpu) => self.home(cpu),
+            How::Node(node) => self.home_in_node(node),
             _ => self.home_here(),
         };
         let (id, expected) = self.ledger.submit(queue_id, home);
@@ -229,12 +265,36 @@ impl World {
             How::Closure => Some(queue.spawn_fn(item::closure(self, id, at, steps))),
             How::Future => Some(queue.spawn(item::future(self, id, at, steps))),
             How::On(cpu) => Some(queue.spawn_on(cpu, item::future(self, id, at, steps))),
+            How::Node(node) => {
+                self.ledger.count(Transition::ForNode);
+                Some(queue.spawn_on_node(node, item::future(self, id, at, steps)))
+            }
             How::Try => queue.try_spawn(item::future(self, id, at, steps)).ok(),
+            How::Permit => self.spawn_permitted(&queue, item::future(self, id, at, steps)),
         };
         self.ledger.submitted(id, expected);
         match handle {
             Some(handle) if keep => lock(&self.tasks).push((id, handle)),
             handle => drop(handle),
+        }
+    }
+
+    /// Queues a future into a place that is reserved for it, if there is one at once.
+    fn spawn_permitted(
+        &self,
+        queue: &Queue,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match pin!(queue.reserve()).poll(&mut cx) {
+            Poll::Ready(Ok(permit)) => {
+                self.ledger.count(Transition::Permitted);
+                Some(permit.spawn(future))
+            }
+            _ => {
+                self.ledger.count(Transition::NoPermit);
+                None
+            }
         }
     }
 

@@ -127,6 +127,8 @@ pub(super) struct Queue {
     pub(super) stale: bool,
     /// Items were aborted while they waited for a slot, and may still be on their way out.
     reaped: bool,
+    /// It was made ordered while in use.
+    in_order: bool,
     /// The item that began last, for the order.
     last: Option<ItemId>,
     last_end_ns: u64,
@@ -169,6 +171,8 @@ pub(super) struct Book {
     pub(super) thaws: u64,
     /// Until when threads may be missing, since the machine refuses or refused them.
     pub(super) distress_until_ns: u64,
+    /// Until when items were queued that may run anywhere, since CPUs are or were away.
+    pub(super) astray_until_ns: u64,
 }
 
 impl Book {
@@ -186,6 +190,7 @@ impl Book {
             system_freezes: 0,
             thaws: 0,
             distress_until_ns: 0,
+            astray_until_ns: 0,
         }
     }
 
@@ -220,6 +225,7 @@ impl Book {
             flushes: 0,
             stale: false,
             reaped: false,
+            in_order: false,
             last: None,
             last_end_ns: u64::MAX,
             freezes: 0,
@@ -423,7 +429,11 @@ impl Book {
     fn check_place(&mut self, id: ItemId, cpu: usize) {
         let item = &self.items[id];
         let rules = self.queues[item.queue].rules;
-        if rules.percpu && item.home != cpu {
+        if item.ready_ns <= self.astray_until_ns {
+            let elsewhere = rules.percpu && item.home != cpu;
+            self.tally
+                .raise_by(Transition::RanElsewhere, u64::from(elsewhere));
+        } else if rules.percpu && item.home != cpu {
             self.item_fault(
                 id,
                 &format!("runs on CPU {cpu}, and another one accepted it"),
@@ -548,6 +558,8 @@ impl Book {
         let by_system = q.rules.freezable && self.system_freezes > 0;
         if q.freezes > 0 || by_system {
             0
+        } else if q.in_order {
+            1
         } else {
             q.rules.max_active
         }
@@ -694,6 +706,32 @@ impl Book {
             self.tally.raise(Transition::Lowered);
         }
         self.activate(queue);
+    }
+
+    /// One at a time from now on, or no longer.
+    pub(super) fn set_order(&mut self, queue: QueueId, ordered: bool) {
+        let before = std::mem::replace(&mut self.queues[queue].in_order, ordered);
+        match (before, ordered) {
+            (false, true) => self.tally.raise(Transition::OrderOn),
+            (true, false) => self.tally.raise(Transition::OrderOff),
+            _ => {}
+        }
+        self.activate(queue);
+    }
+
+    /// CPUs are away, or all are there.
+    pub(super) fn set_astray(&mut self, astray: bool) {
+        let before = self.astray_until_ns == u64::MAX;
+        self.astray_until_ns = match (astray, before) {
+            (true, _) => u64::MAX,
+            (false, true) => self.now_ns,
+            (false, false) => self.astray_until_ns,
+        };
+        if astray {
+            self.tally.raise(Transition::CpusLost);
+        } else if before {
+            self.tally.raise(Transition::CpusBack);
+        }
     }
 
     /// What a flush covered has ended, and its memory is gone.
