@@ -105,7 +105,10 @@ fn serve(system: &Arc<SystemInner>, pool: &Arc<Pool>, growth: &mut Growth) -> Ro
     while coming() < needed && made < needed {
         let round = make_one(system, pool, growth);
         if round != Round::Done {
-            if policy::need_to_create_worker(pool.load(true, 0)) {
+            // The request stands until the next try, also while one that was made is not up yet:
+            // a rescuer that is called below finds no spare, and would ask again and be called
+            // again for as long as that one waits for a CPU.
+            if !policy::may_start_working(pool.load(true, 0)) {
                 pool.managing.store(true, Ordering::Relaxed);
             }
             // Relaxed: as above. One that was made and is not up yet looks by itself: see below.

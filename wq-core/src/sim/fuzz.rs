@@ -10,6 +10,8 @@
 
 mod counts;
 mod event;
+#[cfg(test)]
+mod found;
 mod item;
 mod ledger;
 mod plan;
