@@ -26,6 +26,13 @@ use shown::Shown;
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
 
+/// In `Worker::placed`: the placer has not narrowed the mask yet, or not told.
+const UNDER_WAY: u32 = 1;
+
+/// How often a worker that was woken while it was being placed lets the placer have the CPU: some
+/// hundred microseconds, if it has it.
+const PLACER_YIELDS: u32 = 100;
+
 /// A sleeping worker's mask was narrowed, to be widened again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "the worker is to roam again as soon as it was woken"]
@@ -57,7 +64,8 @@ pub(crate) struct Worker {
     pub(crate) assignment: Assignment,
     /// Where it sleeps, as spare or with a parked lane.
     pub(crate) parker: Parker,
-    /// The placement for which its mask is narrowed to the lane's CPU; 0 for none.
+    /// The placement for which its mask is narrowed to the lane's CPU; 0 for none. An odd number is
+    /// one under way: the mask may be narrowed at any moment.
     placed: AtomicU32,
     /// Placements so far.
     placements: AtomicU32,
@@ -182,9 +190,19 @@ impl Worker {
         // Relaxed: ordered before the look at `placed` by the fence.
         self.asleep.store(false, Ordering::Relaxed);
         // SeqCst: awake before the look; pairs with the fence in `place`. Either the placer sees
-        // that the worker is awake and undoes what it did, or the worker sees the placement.
+        // that the worker is awake and does nothing, or the worker sees the placement.
         fence(Ordering::SeqCst);
-        // Relaxed: as above.
+        // Somebody else than the placer was faster to wake it. What user code starts must not
+        // inherit the narrow mask, and the placer is between two instructions; if it has lost its
+        // CPU there for longer, it finds that it is to undo what it did.
+        for _ in 0..PLACER_YIELDS {
+            // Acquire: pairs with the exchange in `place`; the mask is narrowed by then.
+            if self.placed.load(Ordering::Acquire) & UNDER_WAY == 0 {
+                break;
+            }
+            os::sched_yield();
+        }
+        // Relaxed: ordered by the fence, or acquired above.
         self.placed.load(Ordering::Relaxed) != 0 && self.placed.swap(0, Ordering::Relaxed) != 0
     }
 
@@ -195,18 +213,28 @@ impl Worker {
         // Relaxed: a hint; looked at again below.
         let asleep = || self.asleep.load(Ordering::Relaxed);
         let tid = self.tid().filter(|_| asleep())?;
-        // Relaxed, also below: ordered before the second look by the fence. 0 is no placement.
-        let number = self.placements.fetch_add(1, Ordering::Relaxed).max(1);
-        self.placed.store(number, Ordering::Relaxed);
-        // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
-        let _ = os::set_affinity(tid, narrow);
-        // SeqCst: placed before the look; pairs with the fence in `wake_up`.
+        // Relaxed: only uniqueness matters. Even, and 0 is no placement.
+        let number = self.placements.fetch_add(2, Ordering::Relaxed).max(2);
+        let under_way = number | UNDER_WAY;
+        // Relaxed: ordered before the second look by the fence.
+        self.placed.store(under_way, Ordering::Relaxed);
+        // SeqCst: announced before the look; pairs with the fence in `wake_up`.
         fence(Ordering::SeqCst);
-        if !asleep() {
-            // It may run user code already.
+        let is_asleep = asleep();
+        if is_asleep {
+            // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
+            let _ = os::set_affinity(tid, narrow);
+        }
+        let next = if is_asleep { number } else { 0 };
+        // Release: pairs with the Acquire in `wake_up`. Relaxed: nothing is read for it.
+        let waited =
+            self.placed
+                .compare_exchange(under_way, next, Ordering::Release, Ordering::Relaxed);
+        if is_asleep && waited.is_err() {
+            // It runs user code by now, or was placed by somebody else.
             let _ = os::set_affinity(tid, &wide.load());
         }
-        Some(Placement { tid, number })
+        (is_asleep && waited.is_ok()).then_some(Placement { tid, number })
     }
 
     /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
