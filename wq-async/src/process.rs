@@ -18,18 +18,25 @@
 //! of the program are waited for.
 //!
 //! # What a child inherits
-//! CPUs and priority are the program's and not the worker's, also in items of per-CPU queues and of
-//! those with another priority. Signals are blocked that the thread blocked which has built the
-//! System: `std` leaves them as they are, and so do workers. The settings are those of the System
-//! whose worker starts the first child of the [`Command`].
+//! Started by a worker, it has the program's CPUs and priority and not the worker's, also in items
+//! of per-CPU queues and of those with another priority; any other thread passes its own on.
+//! Signals are blocked that the thread blocked which has built the System: `std` leaves them as
+//! they are, and so do workers. The settings are those of the System whose worker starts the first
+//! child of the [`Command`].
 //!
 //! # Who reaps
 //! A [`Child`] that is dropped before its end was seen runs on, unless
-//! [`kill_on_drop`](Command::kill_on_drop) says otherwise, and leaves no zombie: its descriptor
-//! stays open in the reactor, whose threads reap it when it ends. That takes no task, no thread and
-//! no System, and as many descriptors as there are such children alive. If a descriptor is refused,
-//! the child is on a list instead and reaped when a child is next started or dropped. Both are
-//! bounded by the number of children that the machine allows.
+//! [`kill_on_drop`](Command::kill_on_drop) says otherwise, and leaves no zombie unless descriptors
+//! have run out: its own stays open in the reactor, whose threads reap it when it ends. That takes
+//! no task, no thread and no System, and as many descriptors as there are such children alive. If
+//! a descriptor is refused, the child is on a list instead, a zombie from its end on until a child
+//! is next started or dropped. Both are bounded by the number of children that the machine allows.
+//!
+//! A program that ignores `SIGCHLD`, or waits for all of its children elsewhere, takes their ends
+//! away from here, and their numbers may become other processes'. Once that is known of a child,
+//! here or through its descriptor, its number is not used any more: no stranger is waited for or
+//! sent a signal. It cannot be known of a child that has no descriptor yet, or was refused one, and
+//! whose number has gone to another child of the program: that one is taken for it.
 //!
 //! # Platforms
 //! Linux. Elsewhere, use `std::process` in the task.
@@ -59,6 +66,7 @@ mod child;
 mod command;
 mod ending;
 mod orphan;
+mod pidfd;
 mod pipe;
 
 pub use wq_core::process::outside;

@@ -234,6 +234,15 @@ pub fn pidfd_open(pid: u32) -> std::io::Result<std::os::fd::OwnedFd> {
     crate::os::pidfd_open(pid)
 }
 
+/// Kills the process that such a descriptor means.
+///
+/// # Errors
+/// `ESRCH` if it was reaped; if the kernel refuses.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn pidfd_kill(fd: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+    crate::os::pidfd_kill(fd)
+}
+
 /// Whether the calling thread is a worker whose children would inherit a CPU or a priority that the
 /// program has not: [`process::outside`](crate::process::outside) would change something.
 pub fn children_would_differ() -> bool {

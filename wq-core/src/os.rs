@@ -47,7 +47,7 @@ pub(crate) use self::virt::{
 };
 
 #[cfg(all(target_os = "linux", not(wq_portable)))]
-pub(crate) use self::platform::{in_forked_child, pidfd_open};
+pub(crate) use self::platform::{in_forked_child, pidfd_kill, pidfd_open};
 #[cfg(not(any(test, wq_sim)))]
 pub(crate) use self::platform::{set_reset_on_fork_slice, set_short_slice as set_worker_slice};
 

@@ -136,7 +136,7 @@ impl Child {
     }
 
     /// Sends it `SIGKILL` and does not wait; nothing happens if it has ended, or if somebody else
-    /// has reaped it.
+    /// is known to have reaped it: see [the module](super).
     ///
     /// # Errors
     /// If the program may not, because the child runs as another user.

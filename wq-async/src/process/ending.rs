@@ -4,7 +4,6 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::task::{Context, Poll, ready};
@@ -12,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use wq_core::{JoinHandle, blocking, driver};
+use wq_core::{JoinHandle, blocking};
 
+use super::pidfd::{Pidfd, State};
 use crate::io::Async;
 use crate::spawn_fn;
 
@@ -38,21 +38,32 @@ enum Known {
 }
 
 impl Known {
-    /// How the child has ended, if it has. What is known is not asked for again.
-    fn look(&mut self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    /// How the child has ended, if it has. What is known is not asked for again; the number is not
+    /// used if the descriptor says that it is another's.
+    fn look(&mut self, child: &mut Child, pidfd: Option<&Pidfd>) -> io::Result<Option<ExitStatus>> {
         if *self == Known::Gone {
             return Err(Errno::ECHILD.into());
         }
-        let answer = child.try_wait();
-        match &answer {
-            Ok(None) => {}
-            Ok(Some(_)) => *self = Known::End,
-            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => {
-                *self = Known::Gone;
-            }
-            Err(_) => {}
+        let state = match *self {
+            Known::Nothing => pidfd.map(Pidfd::state),
+            Known::End | Known::Gone => None,
+        };
+        let answer = match state {
+            Some(State::Alive) => Ok(None),
+            Some(State::Gone) => Err(Errno::ECHILD.into()),
+            Some(State::Unreaped) | None => child.try_wait(),
+        };
+        if let Ok(Some(_)) = answer {
+            *self = Known::End;
         }
-        answer
+        answer.inspect_err(|error| self.learn_of(error))
+    }
+
+    /// Some errors say that somebody else has reaped the child.
+    fn learn_of(&mut self, error: &io::Error) {
+        if error.raw_os_error() == Some(Errno::ECHILD as i32) {
+            *self = Known::Gone;
+        }
     }
 }
 
@@ -62,7 +73,7 @@ enum Watch {
     /// Nobody yet, or no more.
     Nobody,
     /// The reactor.
-    Descriptor(Async<OwnedFd>),
+    Descriptor(Async<Pidfd>),
     /// An item that blocks until then and does not reap.
     Worker(JoinHandle<()>),
 }
@@ -86,16 +97,37 @@ impl Ending {
     pub(super) fn kill(&mut self) -> io::Result<()> {
         // Somebody may have reaped it: the signal would be a stranger's.
         match self.try_wait() {
-            Ok(None) => self.child.kill(),
+            Ok(None) => self.send_kill(),
             Ok(Some(_)) => Ok(()),
             Err(_) if self.known == Known::Gone => Ok(()),
             Err(error) => Err(error),
         }
     }
 
+    /// Kills what was there at a look; by its number only where no descriptor can be had.
+    fn send_kill(&mut self) -> io::Result<()> {
+        if let Watch::Descriptor(pidfd) = &self.watch {
+            return pidfd.get_ref().kill(&mut self.child);
+        }
+        match self.open() {
+            Ok(pidfd) => pidfd.kill(&mut self.child),
+            Err(_) if self.known == Known::Gone => Ok(()),
+            Err(_) => self.child.kill(),
+        }
+    }
+
+    /// Its descriptor, if it is there and the machine gives one.
+    fn open(&mut self) -> io::Result<Pidfd> {
+        Pidfd::open(&self.child).inspect_err(|error| self.known.learn_of(error))
+    }
+
     /// How it has ended, if it has.
     pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let answer = self.known.look(&mut self.child);
+        let pidfd = match &self.watch {
+            Watch::Descriptor(pidfd) => Some(pidfd.get_ref()),
+            Watch::Nobody | Watch::Worker(_) => None,
+        };
+        let answer = self.known.look(&mut self.child, pidfd);
         if self.known != Known::Nothing {
             self.watch = Watch::Nobody;
         }
@@ -110,17 +142,18 @@ impl Ending {
                     if let Some(status) = self.try_wait()? {
                         return Poll::Ready(Ok(status));
                     }
-                    if self.watch_descriptor().is_err() {
+                    // If it is known to be gone, the next turn tells that.
+                    if self.watch_descriptor().is_err() && self.known != Known::Gone {
                         self.watch_on_a_worker();
                     }
                 }
-                Watch::Descriptor(fd) => {
+                Watch::Descriptor(pidfd) => {
                     let (known, child) = (&mut self.known, &mut self.child);
-                    let attempt = |_: &OwnedFd| match known.look(child)? {
+                    let attempt = |pidfd: &Pidfd| match known.look(child, Some(pidfd))? {
                         Some(_) => Ok(()),
                         None => Err(io::ErrorKind::WouldBlock.into()),
                     };
-                    let answer = ready!(fd.poll_read_with(cx, attempt));
+                    let answer = ready!(pidfd.poll_read_with(cx, attempt));
                     self.watch = Watch::Nobody;
                     // Known now: the next turn tells it.
                     answer?;
@@ -140,9 +173,9 @@ impl Ending {
             return Ok(());
         }
         // The number is the child's own until it is reaped: it was there at the look before this.
-        let fd = driver::pidfd_open(self.child.id())?;
+        let pidfd = self.open()?;
         // Nothing is known: if it has ended meanwhile, the registration is an event.
-        self.watch = Watch::Descriptor(Async::registered(fd, 0)?);
+        self.watch = Watch::Descriptor(Async::registered(pidfd, 0)?);
         Ok(())
     }
 

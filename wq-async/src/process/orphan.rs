@@ -26,7 +26,7 @@ pub(super) fn reap(mut ending: Ending) {
     }
     if ending.watch_descriptor().is_ok() {
         Arc::new(Orphan(Mutex::new(Some(ending)))).wake();
-    } else {
+    } else if matches!(ending.try_wait(), Ok(None)) {
         let child = ending.into_child();
         let mut unwatched = UNWATCHED.lock().unwrap_or_else(PoisonError::into_inner);
         unwatched.push(child);

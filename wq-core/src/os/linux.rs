@@ -24,7 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::Tid;
 
 pub(crate) use self::cgroup::cgroup_cpu_quota;
-pub(crate) use self::child::{before_exec, in_forked_child, pidfd_open};
+pub(crate) use self::child::{before_exec, in_forked_child, pidfd_kill, pidfd_open};
 pub(crate) use self::events::epoll_wait;
 pub(crate) use self::fork::{generation, watch_forks};
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};

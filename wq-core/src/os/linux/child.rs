@@ -2,10 +2,11 @@
 //! end.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -37,6 +38,21 @@ pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     let fd = Errno::result(fd)? as libc::c_int;
     // SAFETY: the call has made it, and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends `SIGKILL` to the process that this descriptor means, and never to another that has got its
+/// number; since Linux 5.1.
+///
+/// # Errors
+///
+/// `ESRCH` once it was reaped, `EPERM` if it is another user's; what a filter of system calls says.
+pub(crate) fn pidfd_kill(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let (fd, info) = (fd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+    // SAFETY: the call takes integers, and a pointer that may be null: the kernel then fills in
+    // what `kill` would say.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, info, 0) };
+    Errno::result(sent)?;
+    Ok(())
 }
 
 /// Forks; the child runs `f` and leaves with its answer, or is killed after `limit_s` seconds.
