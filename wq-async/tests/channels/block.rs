@@ -61,15 +61,30 @@ fn std_channels_block_their_task_alone() {
     }
 }
 
+/// Bounded channels of one kind with several receivers: where both sides meet, and with room.
+fn with_each_room<S, R>(
+    bounded: fn(usize) -> (S, R),
+    send: fn(&S, u64),
+    receive: fn(&R) -> Option<u64>,
+) where
+    S: Clone + Send + 'static,
+    R: Clone + Send + 'static,
+{
+    for room in [0, 1, 16] {
+        let (sender, receiver) = bounded(room);
+        through_blocking(move |n| send(&sender, n), shared(receiver, receive));
+    }
+}
+
 /// crossbeam's channels, with several receivers, and its `select!`.
 #[test]
 fn crossbeam_channels_block_their_task_alone() {
     let _deadline = Deadline::start();
-    for room in [0, 1, 16] {
-        let (send, receive) = crossbeam_channel::bounded(room);
-        let receivers = shared(receive, |receive| receive.recv().ok());
-        through_blocking(move |n| send.send(n).unwrap(), receivers);
-    }
+    with_each_room(
+        crossbeam_channel::bounded,
+        |send, n| send.send(n).unwrap(),
+        |receive| receive.recv().ok(),
+    );
     let system = System::builder().workers(1).build().unwrap();
     let quiet = crossbeam_channel::never::<u64>();
     let (send, receive) = crossbeam_channel::bounded(0);
@@ -88,11 +103,11 @@ fn crossbeam_channels_block_their_task_alone() {
 #[test]
 fn flume_channels_block_their_task_alone() {
     let _deadline = Deadline::start();
-    for room in [0, 1, 16] {
-        let (send, receive) = flume::bounded(room);
-        let receivers = shared(receive, |receive| receive.recv().ok());
-        through_blocking(move |n| send.send(n).unwrap(), receivers);
-    }
+    with_each_room(
+        flume::bounded,
+        |send, n| send.send(n).unwrap(),
+        |receive| receive.recv().ok(),
+    );
 }
 
 /// The blocking calls of channels that suspend otherwise: async-channel's and tokio's.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::channel::{mpsc as futures_mpsc, oneshot as futures_oneshot};
 use futures::future::{join, join_all};
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use tokio::sync::{self as tokio_sync, broadcast, mpsc as tokio_mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wq::{System, TaskGroup, spawn, yield_now};
@@ -36,6 +36,11 @@ where
     assert_eq!(total, SUM);
 }
 
+/// The sum of all that comes.
+async fn total(numbers: impl Stream<Item = u64>) -> u64 {
+    numbers.fold(0, |sum, n| async move { sum + n }).await
+}
+
 /// flume's channels.
 #[test]
 fn flume_channels_suspend() {
@@ -48,10 +53,7 @@ fn flume_channels_suspend() {
                     send.send_async(n).await.unwrap();
                 }
             };
-            let consume = |receive: flume::Receiver<u64>| async move {
-                let all = receive.into_stream();
-                all.fold(0, |sum, n| async move { sum + n }).await
-            };
+            let consume = |receive: flume::Receiver<u64>| total(receive.into_stream());
             through_async(send, produce, vec![receive.clone(), receive], consume).await;
         });
     }
@@ -68,14 +70,7 @@ fn async_channel_suspends() {
                 send.send(n).await.unwrap();
             }
         };
-        let consume = |receive: async_channel::Receiver<u64>| async move {
-            let mut sum = 0;
-            while let Ok(n) = receive.recv().await {
-                sum += n;
-            }
-            sum
-        };
-        through_async(send, produce, vec![receive.clone(), receive], consume).await;
+        through_async(send, produce, vec![receive.clone(), receive], total).await;
     });
 }
 
@@ -302,10 +297,7 @@ async fn futures_channels() {
             send.send(n).await.unwrap();
         }
     };
-    let consume = |receive: futures_mpsc::Receiver<u64>| async move {
-        receive.fold(0, |sum, n| async move { sum + n }).await
-    };
-    through_async(send, produce, vec![receive], consume).await;
+    through_async(send, produce, vec![receive], total).await;
     let (answer, asked) = futures_oneshot::channel();
     let (sent, received) = join(spawn(async { answer.send(7) }), spawn(asked)).await;
     assert_eq!((sent.unwrap(), received.unwrap()), (Ok(()), Ok(7)));
