@@ -191,7 +191,8 @@ impl<T: 'static> TaskLocal<T> {
     /// A clone of the value.
     ///
     /// # Panics
-    /// Outside of a scope.
+    /// Outside of a scope; and if the value's `clone`, which runs inside of the look at it, begins
+    /// a scope of the same task-local value.
     ///
     /// # Examples
     /// ```
@@ -213,6 +214,9 @@ impl<T: 'static> TaskLocal<T> {
     ///
     /// # Errors
     /// Outside of a scope.
+    ///
+    /// # Panics
+    /// If the value's `clone` begins a scope: see [`get`](Self::get).
     ///
     /// # Examples
     /// ```
