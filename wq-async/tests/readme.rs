@@ -87,7 +87,9 @@ async fn sockets_of_the_right_hand_column_work() -> std::io::Result<()> {
 #[cfg(all(target_os = "linux", not(wq_portable)))]
 #[wq::test]
 async fn signals_and_children_of_the_right_hand_column_work() -> std::io::Result<()> {
-    drop(wq::signal::ctrl_c());
+    let asked = wq::signal::ctrl_c();
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGINT)?;
+    wq::time::timeout(Duration::from_secs(60), asked).await??;
     let status = wq::process::Command::new("true").status().await?;
     assert!(status.success());
     Ok(())
