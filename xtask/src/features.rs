@@ -29,7 +29,13 @@ pub(crate) fn command(root: &Path) -> Outcome {
         check(&format!("{alone} {target} --features {feature}")).run()?;
         output::line(&format!("  {feature}: ok"));
     }
-    // The features that the other tests run without: one changes every task, one every clock.
+    // The features that the other tests run without: one changes every task, one every clock. The
+    // tests of each must not need the other, with which they run below.
+    for feature in ["tracing", "test-util"] {
+        let tests = "check --quiet -p wq-async --tests";
+        check(&format!("{tests} {target} --features {feature}")).run()?;
+        output::line(&format!("  tests of {feature}: ok"));
+    }
     for words in [
         "test --quiet -p wq-async --features tracing,test-util --test tracing --test paused",
         "test --quiet -p wq-async --features tracing,test-util --doc -- time task_local",
