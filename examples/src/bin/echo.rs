@@ -1,31 +1,41 @@
 //! An echo server on wq's own sockets.
 //!
-//! Usage: `echo [ADDRESS]`, for instance `echo 127.0.0.1:7777`; without an address it takes a free
-//! port of the loopback device. It serves until its input ends (Ctrl-D), then lets open connections
-//! finish. A connection that cannot be accepted is told on standard error, and the server goes on.
+//! Usage: `echo [--connections N] [ADDRESS]`, for instance `echo 127.0.0.1:7777`; without an
+//! address it takes a free port of the loopback device. It serves N connections at a time, 1000 by
+//! default, until its input ends (Ctrl-D), then lets open connections finish. A connection that
+//! cannot be accepted is told on standard error, and the server goes on.
 //!
 //! Smoke: none, it waits for clients
 
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::io::{self, Read};
 
 use async_channel::{Receiver, Sender};
 use futures_lite::future::or;
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
+use lexopt::prelude::*;
 use wq::Workqueue;
 use wq::net::{TcpListener, TcpStream};
+use wq_examples::arguments::value;
 
 /// How the program is called.
-const USAGE: &str = "usage: echo [ADDRESS]";
-/// Connections served at a time; more wait in the kernel.
-const CONNECTIONS: usize = 1000;
+const USAGE: &str = "usage: echo [--connections N] [ADDRESS]";
+
+/// What was asked for.
+struct Options {
+    address: String,
+    /// Those served at a time; more wait in the kernel.
+    connections: usize,
+}
 
 #[wq::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = address()?;
+    let Options {
+        address,
+        connections,
+    } = options().map_err(|error| format!("{error}; {USAGE}"))?;
     let listener = TcpListener::bind(&*address)
         .await
         .map_err(|error| format!("{address}: {error}; {USAGE}"))?;
@@ -41,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (done, results) = async_channel::unbounded();
     let tally = wq::spawn(add_up(results));
     let connections = Workqueue::unbound("connections")
-        .max_pending(CONNECTIONS)
+        .max_pending(connections)
         .build()?;
     loop {
         // A place first: connections for which there is none wait in the kernel.
@@ -63,18 +73,21 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Where to listen.
-fn address() -> Result<String, String> {
-    let mut arguments = std::env::args_os().skip(1);
-    let first = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
-    if let Some(more) = arguments.next() {
-        return Err(format!(
-            "{}: one argument is enough; {USAGE}",
-            more.to_string_lossy()
-        ));
+/// Reads the command line.
+fn options() -> Result<Options, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let (mut address, mut connections) = (None, 1000);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("connections") => connections = value(&mut parser, "--connections")?,
+            Value(text) if address.is_none() => address = Some(text.string()?),
+            other => return Err(other.unexpected()),
+        }
     }
-    let not_text = |first: OsString| format!("{}: no address; {USAGE}", first.to_string_lossy());
-    first.into_string().map_err(not_text)
+    Ok(Options {
+        address: address.unwrap_or_else(|| "127.0.0.1:0".into()),
+        connections,
+    })
 }
 
 /// Ends, with nothing, when it is time to stop.

@@ -5,8 +5,9 @@
 //! answers the request that has begun and is closed; those that keep the server waiting for longer
 //! than the grace are aborted. A second signal ends the program at once.
 //!
-//! Usage: `graceful [--grace MS] [ADDRESS]`, for instance `graceful 127.0.0.1:7777`; without an
-//! address it takes a free port of the loopback device, and the grace is 5000 ms.
+//! Usage: `graceful [--grace MS] [--connections N] [ADDRESS]`, for instance `graceful
+//! 127.0.0.1:7777`; without an address it takes a free port of the loopback device, the grace is
+//! 5000 ms, and 1000 connections are served at a time.
 //! `graceful --check` loads itself with clients, some of which never finish a line, and sends
 //! itself `SIGTERM`.
 //!
@@ -33,9 +34,7 @@ use wq::{System, Workqueue};
 use wq_examples::arguments::value;
 
 /// How the program is called.
-const USAGE: &str = "usage: graceful [--grace MS] [ADDRESS], or graceful --check";
-/// Connections served at a time; more wait in the kernel.
-const CONNECTIONS: usize = 1000;
+const USAGE: &str = "usage: graceful [--grace MS] [--connections N] [ADDRESS], or graceful --check";
 /// A request that is longer than this many bytes ends its connection.
 const LONGEST: usize = 4096;
 /// With `--check`: clients that ask and listen, and those that never finish a line.
@@ -49,6 +48,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 struct Options {
     address: String,
     grace: Duration,
+    /// Those served at a time; more wait in the kernel.
+    connections: usize,
     check: bool,
 }
 
@@ -91,6 +92,7 @@ fn options() -> Result<Options, lexopt::Error> {
     let mut options = Options {
         address: "127.0.0.1:0".into(),
         grace: Duration::from_secs(5),
+        connections: 1000,
         check: false,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -98,6 +100,7 @@ fn options() -> Result<Options, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("grace") => options.grace = Duration::from_millis(value(&mut parser, "--grace")?),
+            Long("connections") => options.connections = value(&mut parser, "--connections")?,
             Long("check") => {
                 options.check = true;
                 options.grace = Duration::from_millis(1000);
@@ -121,7 +124,7 @@ async fn serve(options: Options) -> Result<Vec<TcpStream>, Failure> {
     // From here on both are requests to end; neither kills.
     let mut signals = Signals::new([SignalKind::terminate(), SignalKind::interrupt()])?;
     let connections = Workqueue::unbound("connections")
-        .max_pending(CONNECTIONS)
+        .max_pending(options.connections)
         .build()?;
     let tally = Arc::new(Tally::default());
     // Closed when it is time to stop; nothing is ever sent.
@@ -135,7 +138,7 @@ async fn serve(options: Options) -> Result<Vec<TcpStream>, Failure> {
         println!("listening on {own}");
     }
     let signal = or(
-        async { signals.recv().await },
+        async { Ok(signals.recv().await?) },
         accept(&listener, &connections, &tally, &stopped),
     )
     .await?;
@@ -156,18 +159,16 @@ async fn serve(options: Options) -> Result<Vec<TcpStream>, Failure> {
     Ok(stuck)
 }
 
-/// Has a task serve each connection, for ever.
+/// Has a task serve each connection, for ever unless their queue refuses one.
 async fn accept<T>(
     listener: &TcpListener,
     connections: &Workqueue,
     tally: &Arc<Tally>,
     stopped: &Receiver<()>,
-) -> T {
+) -> Result<T, Failure> {
     loop {
         // A place first: connections for which there is none wait in the kernel.
-        let Ok(place) = connections.reserve().await else {
-            unreachable!("the queue is drained after this");
-        };
+        let place = connections.reserve().await?;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = connection(stream, Arc::clone(tally), stopped.clone());

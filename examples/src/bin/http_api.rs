@@ -5,16 +5,16 @@
 //!   than a few wait the next one is refused with 503 instead of making all of them late.
 //! - `/health` runs on `health`, at high priority: however many reports there are, it answers.
 //!
-//! Usage: `http_api [ADDRESS]`, for instance `http_api 127.0.0.1:8080`; without an address it takes
-//! a free port of the loopback device. It serves until its input ends (Ctrl-D), then lets requests
-//! that have begun come to their end. `http_api --check` makes requests to itself and ends.
+//! Usage: `http_api [--connections N] [ADDRESS]`, for instance `http_api 127.0.0.1:8080`; without
+//! an address it takes a free port of the loopback device. It serves N connections at a time, 1000
+//! by default, until its input ends (Ctrl-D), then lets requests that have begun come to their end.
+//! `http_api --check` makes requests to itself and ends.
 //!
 //! Smoke: --check
 
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -32,15 +32,15 @@ use futures_lite::future::or;
 use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper_util::service::TowerToHyperService;
+use lexopt::prelude::*;
 use wq::hyper::{Io, Timer};
 use wq::net::{TcpListener, TcpStream};
 use wq::tower::OnQueueLayer;
 use wq::{Queue, Workqueue};
+use wq_examples::arguments::value;
 
 /// How the program is called.
-const USAGE: &str = "usage: http_api [ADDRESS], or http_api --check";
-/// Connections served at a time; more wait in the kernel.
-const CONNECTIONS: usize = 1000;
+const USAGE: &str = "usage: http_api [--connections N] [ADDRESS], or http_api --check";
 /// Reports made at a time.
 const REPORTS: usize = 2;
 /// Reports that may wait; what comes beyond that is refused.
@@ -50,6 +50,14 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// What a handler, or the whole program, fails with.
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// What was asked for.
+struct Options {
+    address: String,
+    /// Those served at a time; more wait in the kernel.
+    connections: usize,
+    check: bool,
+}
 
 /// Says hello.
 async fn hello(Path(name): Path<String>) -> String {
@@ -99,16 +107,13 @@ fn router(health_queue: &Queue, reports: &Queue) -> Router {
 
 #[wq::main]
 async fn main() -> Result<(), Failure> {
-    let argument = argument()?;
-    let check = argument.as_deref() == Some("--check");
-    let address = argument.filter(|_| !check);
-    let address = address.unwrap_or_else(|| "127.0.0.1:0".into());
-    let listener = TcpListener::bind(&*address).await;
-    let listener = listener.map_err(|error| format!("{address}: {error}; {USAGE}"))?;
+    let options = options().map_err(|error| format!("{error}; {USAGE}"))?;
+    let listener = TcpListener::bind(&*options.address).await;
+    let listener = listener.map_err(|error| format!("{}: {error}; {USAGE}", options.address))?;
     let address = listener.local_addr()?;
 
     let connections = Workqueue::unbound("connections")
-        .max_pending(CONNECTIONS)
+        .max_pending(options.connections)
         .build()?;
     let health = Workqueue::percpu("health").highpri().build()?;
     let reports = Workqueue::unbound("reports")
@@ -119,7 +124,7 @@ async fn main() -> Result<(), Failure> {
 
     // Closed when it is time to stop; nothing is ever sent.
     let (stop, stopped) = async_channel::bounded::<()>(1);
-    if check {
+    if options.check {
         let accepting = wq::spawn(accept(listener, router, (*connections).clone(), stopped));
         ask(address).await?;
         drop(stop);
@@ -135,21 +140,23 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command line's only argument.
-fn argument() -> Result<Option<String>, String> {
-    let mut arguments = std::env::args_os().skip(1);
-    let first = arguments.next();
-    if let Some(more) = arguments.next() {
-        return Err(format!(
-            "{}: one argument is enough; {USAGE}",
-            more.to_string_lossy()
-        ));
+/// Reads the command line.
+fn options() -> Result<Options, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let (mut address, mut connections, mut check) = (None, 1000, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("connections") => connections = value(&mut parser, "--connections")?,
+            Long("check") => check = true,
+            Value(text) if address.is_none() => address = Some(text.string()?),
+            other => return Err(other.unexpected()),
+        }
     }
-    let not_text = |first: OsString| format!("{}: no address; {USAGE}", first.to_string_lossy());
-    first
-        .map(OsString::into_string)
-        .transpose()
-        .map_err(not_text)
+    Ok(Options {
+        address: address.unwrap_or_else(|| "127.0.0.1:0".into()),
+        connections,
+        check,
+    })
 }
 
 /// Reading the input blocks, which is fine in a task. The channel closes when it has ended.

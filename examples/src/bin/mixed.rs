@@ -16,7 +16,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,7 +44,19 @@ type Fault = Box<dyn Error + Send + Sync>;
 struct Measured {
     name: &'static str,
     lateness: Lateness,
-    queries: usize,
+    queries: u32,
+    /// How long one took beside the requests, on average; `None` if there were none.
+    query: Option<Duration>,
+}
+
+/// Queries while a row is measured.
+#[derive(Default)]
+struct Load {
+    /// The last requests were answered.
+    over: AtomicBool,
+    done: AtomicU32,
+    /// What they took in sum.
+    busy_ns: AtomicU64,
 }
 
 #[wq::main]
@@ -74,29 +86,33 @@ async fn main() -> Result<(), Fault> {
     ];
     server.abort();
 
+    print(&rows);
+    println!("one query alone: {alone:.0?}");
+    Ok(())
+}
+
+/// The table.
+fn print(rows: &[Measured]) {
     println!(
-        "{:<20}{:>9}{:>10}{:>10}{:>10}{:>9}",
-        "queries", "requests", "p50", "p99", "max", "done"
+        "{:<20}{:>9}{:>10}{:>10}{:>10}{:>9}{:>10}",
+        "queries", "requests", "p50", "p99", "max", "done", "each"
     );
-    for Measured {
-        name,
-        lateness,
-        queries,
-    } in &rows
-    {
+    for row in rows {
+        let lateness = &row.lateness;
         let [p50, p99, max] = [
             lateness.quantile(0.5),
             lateness.quantile(0.99),
             lateness.max(),
         ]
         .map(|late| format!("{late:.0?}"));
+        let each = row.query.map_or("-".into(), |each| format!("{each:.0?}"));
         println!(
-            "{name:<20}{:>9}{p50:>10}{p99:>10}{max:>10}{queries:>9}",
-            lateness.beats()
+            "{:<20}{:>9}{p50:>10}{p99:>10}{max:>10}{:>9}{each:>10}",
+            row.name,
+            lateness.beats(),
+            row.queries
         );
     }
-    println!("one query alone: {alone:.0?}");
-    Ok(())
 }
 
 /// Sends requests while so many queries are kept in line on this queue.
@@ -105,37 +121,40 @@ async fn measure(
     address: SocketAddr,
     load: Option<(&Queue, usize)>,
 ) -> Result<Measured, Fault> {
-    let (over, done) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let queries = Arc::new(Load::default());
     let (queue, count) = load.unzip();
     let lines: Vec<_> = (0..count.unwrap_or(0))
-        .filter_map(|line| {
-            let (over, done) = (Arc::clone(&over), Arc::clone(&done));
-            Some(queue?.spawn(keep_busy(line as u64, over, done)))
-        })
+        .filter_map(|line| Some(queue?.spawn(keep_busy(line as u64, Arc::clone(&queries)))))
         .collect();
     let lateness = wq::spawn(client(address)).await??;
     // Relaxed: who sees it late does one query more.
-    over.store(true, Ordering::Relaxed);
+    queries.over.store(true, Ordering::Relaxed);
     for line in lines {
         line.await?;
     }
-    let queries = done.load(Ordering::Relaxed);
+    // Relaxed: all of them are over.
+    let done = queries.done.load(Ordering::Relaxed);
+    let busy = Duration::from_nanos(queries.busy_ns.load(Ordering::Relaxed));
     Ok(Measured {
         name,
         lateness,
-        queries,
+        queries: done,
+        query: busy.checked_div(done),
     })
 }
 
-/// Queries, one after the other.
-async fn keep_busy(seed: u64, over: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
-    // Relaxed: a flag and a count, with no data behind them.
-    while !over.load(Ordering::Relaxed) {
+/// Queries, one after the other; at least one.
+async fn keep_busy(seed: u64, load: Arc<Load>) {
+    loop {
+        let start = Instant::now();
         black_box(query(seed));
-        done.fetch_add(1, Ordering::Relaxed);
+        // Relaxed, all: a flag and two sums, with no data behind them.
+        let took = start.elapsed().as_nanos() as u64;
+        load.busy_ns.fetch_add(took, Ordering::Relaxed);
+        load.done.fetch_add(1, Ordering::Relaxed);
+        if load.over.load(Ordering::Relaxed) {
+            return;
+        }
         wq::yield_now().await;
     }
 }
