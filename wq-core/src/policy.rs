@@ -54,7 +54,8 @@ pub(crate) fn need_to_create_worker(load: Load) -> bool {
 }
 
 /// Has the pool more idle workers than it needs? The kernel's rule: beyond two, at most one idle
-/// for four busy.
+/// for four busy. Whoever sleeps with a lane in hand counts as busy here, so that a pool at rest
+/// keeps as many workers as it has lanes, and two more at most.
 pub(crate) fn too_many_workers(load: Load) -> bool {
     let nr_idle = load.nr_idle + u32::from(load.managing);
     let nr_busy = load.nr_workers.saturating_sub(nr_idle);

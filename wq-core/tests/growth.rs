@@ -135,8 +135,9 @@ fn a_crowd_keeps_to_the_bound_and_its_threads_leave() {
     // A few more where a loaded machine runs nobody for 100 ms.
     let most = BOUND + 16 + others(&system);
     assert!(stats.threads_peak <= most, "{stats:?}");
+    // The holders of the two lanes, and two without a lane, which the kernel's rule lets stay.
     until(&system, "surplus threads leave", |system| {
-        system.stats().threads <= 2 + 1 + others(system)
+        system.stats().threads <= 2 + 2 + others(system)
     });
 }
 

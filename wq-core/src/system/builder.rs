@@ -152,7 +152,8 @@ impl SystemBuilder {
         self
     }
 
-    /// How long a surplus worker thread stays; default 10 s.
+    /// How long a surplus worker thread stays; default 10 s. A pool at rest keeps as many threads
+    /// as it has lanes, and two more at most.
     ///
     /// # Examples
     /// ```
