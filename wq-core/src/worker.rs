@@ -3,17 +3,16 @@
 //! Records live as long as the System, because owner words and the spare stack name workers by
 //! number and a sensor may look at any time. A record whose thread has ended is used again.
 
+mod placement;
 mod shown;
 
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crossbeam_utils::CachePadded;
 
 use crate::kind::{Doing, Kind};
-use crate::pool::{Pool, SharedMask};
+use crate::pool::Pool;
 use crate::proto::assign::Assignment;
 use crate::proto::owner::taking::Standing;
 use crate::proto::owner::{Mark, WorkerId};
@@ -21,25 +20,11 @@ use crate::proto::park::Parker;
 use crate::proto::spares::SpareSlot;
 use crate::{CpuSet, os};
 
+pub(crate) use placement::Placement;
 use shown::Shown;
 
 /// The tid of a worker whose thread has not come up yet.
 const NO_TID: os::Tid = 0;
-
-/// In `Worker::placed`: the placer has not narrowed the mask yet, or not told.
-const UNDER_WAY: u32 = 1;
-
-/// How often a worker that was woken while it was being placed lets the placer have the CPU: some
-/// hundred microseconds, if it has it.
-const PLACER_YIELDS: u32 = 100;
-
-/// A sleeping worker's mask was narrowed, to be widened again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the worker is to roam again as soon as it was woken"]
-pub(crate) struct Placement {
-    tid: os::Tid,
-    number: u32,
-}
 
 /// A worker.
 #[derive(Debug)]
@@ -147,7 +132,7 @@ impl Worker {
             assignment: Assignment::new(),
             parker: Parker::new(),
             placed: AtomicU32::new(0),
-            placements: AtomicU32::new(1),
+            placements: AtomicU32::new(2),
             asleep: AtomicBool::new(false),
             slept_on: AtomicU32::new(u32::MAX),
             tid: AtomicI32::new(NO_TID),
@@ -183,72 +168,6 @@ impl Worker {
     pub(crate) fn was_on_one_of(&self, cpus: &CpuSet) -> bool {
         // Relaxed: a hint.
         cpus.contains(self.slept_on.load(Ordering::Relaxed) as usize)
-    }
-
-    /// The worker is awake. True: it was placed, and must widen its mask.
-    pub(crate) fn wake_up(&self) -> bool {
-        // Relaxed: ordered before the look at `placed` by the fence.
-        self.asleep.store(false, Ordering::Relaxed);
-        // SeqCst: awake before the look; pairs with the fence in `place`. Either the placer sees
-        // that the worker is awake and does nothing, or the worker sees the placement.
-        fence(Ordering::SeqCst);
-        // Somebody else than the placer was faster to wake it. What user code starts must not
-        // inherit the narrow mask, and the placer is between two instructions; if it has lost its
-        // CPU there for longer, it finds that it is to undo what it did.
-        for _ in 0..PLACER_YIELDS {
-            // Acquire: pairs with the exchange in `place`; the mask is narrowed by then.
-            if self.placed.load(Ordering::Acquire) & UNDER_WAY == 0 {
-                break;
-            }
-            os::sched_yield();
-        }
-        // Relaxed: ordered by the fence, or acquired above.
-        self.placed.load(Ordering::Relaxed) != 0 && self.placed.swap(0, Ordering::Relaxed) != 0
-    }
-
-    /// Has the sleeping worker start on the CPU of `narrow`, if the caller wakes it next and then
-    /// calls [`Worker::let_roam`] with the answer. A worker that is awake, or wakes up meanwhile,
-    /// keeps (or gets back) `wide`.
-    pub(crate) fn place(&self, narrow: &CpuSet, wide: &SharedMask) -> Option<Placement> {
-        // Relaxed: a hint; looked at again below.
-        let asleep = || self.asleep.load(Ordering::Relaxed);
-        let tid = self.tid().filter(|_| asleep())?;
-        // Relaxed: only uniqueness matters. Even, and 0 is no placement.
-        let number = self.placements.fetch_add(2, Ordering::Relaxed).max(2);
-        let under_way = number | UNDER_WAY;
-        // Relaxed: ordered before the second look by the fence.
-        self.placed.store(under_way, Ordering::Relaxed);
-        // SeqCst: announced before the look; pairs with the fence in `wake_up`.
-        fence(Ordering::SeqCst);
-        let is_asleep = asleep();
-        if is_asleep {
-            // A refusal (the CPU was taken from us) leaves the scheduler's own choice.
-            let _ = os::set_affinity(tid, narrow);
-        }
-        let next = if is_asleep { number } else { 0 };
-        // Release: pairs with the Acquire in `wake_up`. Relaxed: nothing is read for it.
-        let waited =
-            self.placed
-                .compare_exchange(under_way, next, Ordering::Release, Ordering::Relaxed);
-        if is_asleep && waited.is_err() {
-            // It runs user code by now, or was placed by somebody else.
-            let _ = os::set_affinity(tid, &wide.load());
-        }
-        (is_asleep && waited.is_ok()).then_some(Placement { tid, number })
-    }
-
-    /// The worker was woken on its CPU. If others keep that CPU busy, the kernel may now bring it
-    /// to another one: as long as it stood there, its lane would. Whoever is sooner, this or the
-    /// worker's first act, widens the mask.
-    pub(crate) fn let_roam(&self, placement: Placement, wide: &SharedMask) {
-        let Placement { tid, number } = placement;
-        // Relaxed: who is late widens once more; a later placement is lost, and undone as well.
-        if self.placed.load(Ordering::Relaxed) == number {
-            let _ = os::set_affinity(tid, &wide.load());
-            let _ = self
-                .placed
-                .compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
-        }
     }
 
     /// The pool's mask has changed: gives it to the thread, if there is one.
