@@ -225,6 +225,12 @@ pub fn while_at<R>(work: &crate::DelayedWork, f: impl FnOnce() -> R) -> R {
     work.inner().while_locked(f)
 }
 
+/// As [`while_at`], of the timer's lock alone: the item is idle, and somebody is about to arm it.
+#[cfg(all(target_os = "linux", not(wq_portable)))]
+pub fn while_arming<R>(work: &crate::DelayedWork, f: impl FnOnce() -> R) -> R {
+    work.inner().while_armed(f)
+}
+
 /// A descriptor that is readable once this child has ended, which must not have been reaped.
 ///
 /// # Errors

@@ -363,7 +363,7 @@ impl QueueInner {
     /// Whether an item may have to wait until another one has ended: a queue that only bounds what
     /// waits, or takes part in freezes, has slots for everybody.
     pub(crate) fn makes_wait(&self) -> bool {
-        self.is_limited() && self.limiter(0).makes_wait()
+        self.is_limited() && self.slots(0).lock_as_is().makes_wait()
     }
 
     /// The slots for items at home on CPU `home`.

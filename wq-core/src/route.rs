@@ -137,7 +137,7 @@ fn submit_limited(
         Err(armed) => return refuse(queue, entry, Refusal::Closed, armed),
     };
     entry.meta().set_colour(colour);
-    let Err(entry) = join_line(q, home, entry) else {
+    let Err(entry) = join_line(q, current, home, entry) else {
         return Ok(());
     };
     let mut limiter = q.limiter(home);
@@ -168,12 +168,33 @@ fn submit_limited(
 /// Has an item wait for its turn without the lock, if it is plain that it must; else it is given
 /// back. It is charged 0, as all items of a queue that lets them join.
 #[inline]
-fn join_line(q: &QueueInner, home: usize, entry: Entry) -> Result<(), Entry> {
+fn join_line(
+    q: &QueueInner,
+    current: Option<&Current>,
+    home: usize,
+    entry: Entry,
+) -> Result<(), Entry> {
+    let slots = q.slots(home);
+    if !slots.is_crowded() {
+        return Err(entry);
+    }
     entry.meta().set_charge(0);
-    if q.slots(home).join(entry)? == Joined::MustLook {
-        q.start_what_may();
+    if slots.join(entry)? == Joined::MustLook {
+        start_those_in_line(q, current, home);
     }
     Ok(())
+}
+
+/// A slot may be free, and nobody but the caller may look: starts who is in line. Nobody waits for
+/// a place in such a queue.
+#[cold]
+fn start_those_in_line(q: &QueueInner, current: Option<&Current>, home: usize) {
+    loop {
+        let Some(next) = q.limiter(home).next() else {
+            return;
+        };
+        start(q, current, next);
+    }
 }
 
 /// An item has its slot: brings it to a lane.
@@ -381,6 +402,17 @@ pub(crate) struct Reserved {
     kept: Kept,
 }
 
+impl Reserved {
+    /// On a queue without a limit an item is counted in, and that is all.
+    fn without_a_limit(colour: Colour) -> Reserved {
+        Reserved {
+            colour,
+            charge: 0,
+            kept: Kept::Slot,
+        }
+    }
+}
+
 /// What is kept for an item beside its count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kept {
@@ -402,12 +434,7 @@ pub(crate) fn reserve(queue: QueueRef, home: usize) -> Result<Reserved, Refusal>
         Refusal::Closed
     })?;
     if !q.is_limited() {
-        let (charge, kept) = (0, Kept::Slot);
-        return Ok(Reserved {
-            colour,
-            charge,
-            kept,
-        });
+        return Ok(Reserved::without_a_limit(colour));
     }
     let kept = keep_place(q, home);
     let kept = kept.map(|(charge, kept)| Reserved {
@@ -477,7 +504,7 @@ pub(crate) fn submit_reserved(queue: QueueRef, entry: Entry, place: Reserved) {
 #[inline(never)]
 fn submit_waiting(q: &QueueInner, entry: Entry, place: Reserved) {
     if place.kept == Kept::Nothing {
-        return submit_unbounded(q, entry);
+        return submit_accepted(q, entry);
     }
     let mut limiter = q.limiter(entry.meta().lane());
     entry.meta().set_waiting();
@@ -487,10 +514,11 @@ fn submit_waiting(q: &QueueInner, entry: Entry, place: Reserved) {
     finish(q, limiter, next);
 }
 
-/// Queues an item of a limited queue that takes whatever comes.
-fn submit_unbounded(q: &QueueInner, entry: Entry) {
+/// Queues an item that a limited queue does not refuse.
+fn submit_accepted(q: &QueueInner, entry: Entry) {
     let home = entry.meta().lane();
-    if let Err(entry) = join_line(q, home, entry) {
+    let joined = Current::with(|c| join_line(q, c.filter(|c| q.system.is(&c.system)), home, entry));
+    if let Err(entry) = joined {
         let mut limiter = q.limiter(home);
         let next = admit_promised(q, &mut limiter, entry);
         finish(q, limiter, next);
@@ -559,21 +587,10 @@ pub(crate) fn end_promised(queue: QueueRef, colour: Colour) {
 pub(crate) fn submit_promised(queue: QueueRef, entry: Entry, colour: Colour) {
     let q = queue.get();
     if !q.is_limited() {
-        let (charge, kept) = (0, Kept::Slot);
-        return submit_reserved(
-            queue,
-            entry,
-            Reserved {
-                colour,
-                charge,
-                kept,
-            },
-        );
+        return submit_reserved(queue, entry, Reserved::without_a_limit(colour));
     }
     entry.meta().set_colour(colour);
-    let mut limiter = q.limiter(entry.meta().lane());
-    let next = admit_promised(q, &mut limiter, entry);
-    finish(q, limiter, next);
+    submit_accepted(q, entry);
 }
 
 /// Gives places that have become free to who waits for one, and brings the item that got a slot (if

@@ -368,7 +368,7 @@ impl SystemInner {
     }
 
     /// Work waits behind a running item: has the monitor look within its shortest pause, or within
-    /// two if all lanes came along at its last look.
+    /// that for lanes that move if all came along at its last look.
     pub(crate) fn hurry_monitor(&self, lane: &Lane) {
         // Relaxed: a hint; what is missed waits for the end of a longer pause.
         if lane.armed.hurry()

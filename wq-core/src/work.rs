@@ -66,7 +66,7 @@ pub enum Queued {
 /// How often a forked child looks for an item's locks before it takes them for lost. Another
 /// thread of the child, which is about to make the item its own as well, holds them for some
 /// instructions.
-const LOOKS_FOR_LOCKS: u32 = 1000;
+pub(crate) const LOOKS_FOR_LOCKS: u32 = 1000;
 
 /// The shared part of an item.
 pub(crate) struct WorkInner {

@@ -16,7 +16,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use wq_core::driver::{handovers_marked, in_forked_child, while_aborting, while_at, while_waking};
+use wq_core::driver::{
+    handovers_marked, in_forked_child, while_aborting, while_arming, while_at, while_waking,
+};
 use wq_core::{
     AbortHandle, DelayedWork, JoinHandle, Modified, Queued, System, ThreadStates, Work, Workqueue,
 };
@@ -384,6 +386,34 @@ fn a_child_may_queue_what_was_idle() {
             assert!(free.work().flush().wait().is_ok());
             assert_eq!(runs.load(Ordering::Relaxed), 2);
         });
+    });
+}
+
+/// Goal: an item at whose timer a thread of the parent's was has no timer in the child, and is
+/// otherwise the child's. Method: the fork comes while the timer's lock is held, and nothing else.
+#[test]
+fn a_timer_that_was_held_is_lost_to_a_child() {
+    let system = used_system();
+    let item = DelayedWork::new(|| ());
+    // What `Work::cancel` takes back leaves its timer behind.
+    let queue = system.default_queue();
+    assert_eq!(queue.queue_after(&item, FOR_EVER), Queued::New);
+    assert!(item.work().cancel());
+    while_arming(&item, || {
+        child(|| {
+            let own = System::builder().workers(1).build().expect("a System");
+            let queue = own.default_queue();
+            assert_eq!(queue.queue_after(&item, FOR_EVER), Queued::Closed);
+            assert_eq!(queue.queue_after(&item, Duration::ZERO), Queued::New);
+            assert!(item.flush().wait().is_ok() && !item.cancel());
+            assert_eq!(queue.modify_after(&item, FOR_EVER), Modified::Closed);
+        });
+    });
+    child(|| {
+        let own = System::builder().workers(1).build().expect("a System");
+        let queue = own.default_queue();
+        assert_eq!(queue.queue_after(&item, FOR_EVER), Queued::New);
+        assert!(item.is_pending() && item.cancel());
     });
 }
 

@@ -39,7 +39,9 @@ pub(crate) enum Activity {
     Moving,
     /// Lanes run and nothing waits behind.
     Busy,
-    /// As above, with items that last: work may wait behind one at any moment.
+    /// Some are busy, and work waits behind others, which come along.
+    Both,
+    /// Lanes run items that last: work may wait behind one at any moment.
     Dear,
     /// Work waits.
     Waiting,
@@ -131,9 +133,9 @@ impl Pace {
             (_, Company::NotWanted) => PAUSE.1,
             (Activity::Acted, _) => PAUSE_ACTED,
             (Activity::Highpri, _) => PAUSE_HIGHPRI,
-            (Activity::Moving, Company::Spotters) => backed_off.min(PAUSE_MOVING),
+            (Activity::Moving | Activity::Both, Company::Spotters) => backed_off.min(PAUSE_MOVING),
             (Activity::Waiting, Company::Nobody) => (self.pause * 2).clamp(PAUSE_ALONE, PAUSE.0),
-            (Activity::Moving | Activity::Waiting | Activity::Dear, _) => PAUSE.0,
+            (Activity::Moving | Activity::Both | Activity::Waiting | Activity::Dear, _) => PAUSE.0,
         };
         let idle = if found == Activity::Idle {
             self.idle + self.passed.max(self.pause)
@@ -198,6 +200,12 @@ mod tests {
         assert!(moving.next(Activity::Busy, company).is_long(company));
         assert_eq!(moving.next(Activity::Waiting, company).pause, PAUSE.0);
         assert_eq!(moving.next(Activity::Dear, company).pause, PAUSE.0);
+        let both = pauses(Activity::Both, company);
+        assert_eq!(
+            both, with,
+            "what moves may come to a stop, behind which work waits"
+        );
+        assert!(moving.next(Activity::Both, company).is_long(company));
         assert!(
             Activity::Moving < Activity::Busy,
             "one that may stand is more"

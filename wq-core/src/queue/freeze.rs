@@ -208,6 +208,6 @@ impl Queue {
     /// ```
     pub fn is_frozen(&self) -> bool {
         let queue = self.0.queue.get();
-        !self.0.system.is_forked() && queue.freezable && queue.limiter(0).is_frozen()
+        !self.0.system.is_forked() && queue.freezable && queue.slots(0).lock_as_is().is_frozen()
     }
 }

@@ -124,7 +124,7 @@ impl Workqueue {
             return refuse("only an unbound queue that is not ordered is divided among nodes");
         }
         self.check_limited("min_active")?;
-        let max_active = q.limiter(0).max_active();
+        let max_active = q.slots(0).lock_as_is().max_active();
         if min_active > max_active {
             let why = format!("{min_active} is more than `max_active`, which is {max_active}");
             return refuse(&why);

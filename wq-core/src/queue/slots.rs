@@ -42,7 +42,7 @@ impl Slots {
     }
 
     /// Has an item wait for its turn, if it is plain that it must. `MustLook`: the caller starts
-    /// what may.
+    /// what may. Ask [`Slots::is_crowded`] before.
     ///
     /// # Errors
     /// The item, if it takes a look under the lock.
@@ -60,9 +60,9 @@ impl Slots {
         guard
     }
 
-    /// As [`Slots::lock`], for who gives a slot back: those in line come before arrivals, so that
-    /// these are looked at when there is nobody else.
-    fn lock_as_is(&self) -> SlotsGuard<'_> {
+    /// As [`Slots::lock`], for a look at what arrivals do not change; and for who gives a slot
+    /// back: those in line come before arrivals, who are looked at when there is nobody else.
+    pub(crate) fn lock_as_is(&self) -> SlotsGuard<'_> {
         // The accounting does not panic while it is locked.
         let limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         SlotsGuard {

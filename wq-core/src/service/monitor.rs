@@ -152,7 +152,8 @@ fn doze(system: &SystemInner, pace: Pace, company: Company) -> bool {
 fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Activity {
     let pools: Vec<Arc<Pool>> = system.lock_pools().clone();
     let mut activity = Activity::Idle;
-    let mut raised = false;
+    let (mut raised, mut moves) = (false, false);
+    let spotted = system.company() == Company::Spotters;
     let away: u32 = pools.iter().map(|pool| pool.away()).sum();
     system.stats.away_peak.at_least(u64::from(away));
     memory.excess.round(system, &pools, passed);
@@ -161,6 +162,12 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
         for (slot, lane) in pool.lanes().iter().enumerate() {
             let found = look_at_lane(system, &mut memory.lanes, pool, slot, lane, passed);
             raised |= pool.attrs.nice < 0 && !lane.view().is_vacant();
+            moves |= found == Activity::Moving && lane.has_work();
+            // Without spotters all that waits is to be looked at.
+            let found = match found {
+                Activity::Moving if !spotted && lane.has_work() => Activity::Waiting,
+                found => found,
+            };
             activity = activity.max(found);
         }
         if pool.burners.has_waiting() {
@@ -179,7 +186,8 @@ fn round(system: &Arc<SystemInner>, memory: &mut Memory, passed: Duration) -> Ac
     }
     match activity {
         // Who looks seldom is to be called for work of a high priority, where there is any of late.
-        Activity::Moving if raised => Activity::Busy,
+        Activity::Moving if raised => Activity::Both,
+        Activity::Busy if moves => Activity::Both,
         found => found,
     }
 }
@@ -236,10 +244,9 @@ fn look_at_lane(
     lanes.insert(key, seen);
     if pool.attrs.nice < 0 {
         Activity::Highpri
-    } else if seen.moved_since(before.as_ref(), passed) && system.company() == Company::Spotters {
+    } else if seen.moved_since(before.as_ref(), passed) {
         Activity::Moving
     } else {
-        // Without spotters all that waits is to be looked at.
         Activity::Waiting
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use crate::proto::counts::Colour;
 use crate::proto::state::{Request, Requested};
 use crate::queue::DRAINING;
 use crate::queue::handle::Queue;
-use crate::route;
 use crate::timer::{Fire, OnTimer, TimerKey, Timers};
+use crate::{os, route};
 
 use super::run::Body;
 use super::wait::Afterwards;
-use super::{CancelWait, Queued, Work, WorkFlush, WorkInner, lock};
+use super::{CancelWait, LOOKS_FOR_LOCKS, Queued, Work, WorkFlush, WorkInner, lock};
 
 /// Numbers delayed items, for their queues' lists.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -79,6 +79,8 @@ pub(crate) struct DelayedInner {
     id: u64,
     work: Arc<WorkInner>,
     timer: Mutex<Timer>,
+    /// The process whose timers these are, by its number. Changed under the timer's lock.
+    process: AtomicU32,
 }
 
 /// A re-queueable work item with a timer. In a forked child it is as a [`Work`] item.
@@ -321,6 +323,7 @@ impl DelayedInner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             work: work.0,
             timer: Mutex::new(Timer::default()),
+            process: AtomicU32::new(os::generation()),
         }
     }
 
@@ -354,7 +357,7 @@ impl DelayedInner {
                 None => queue.queue(&Work(Arc::clone(&self.work))),
             };
         }
-        if !self.work.is_ours(queue) {
+        if !self.work.is_ours(queue) || !self.has_timer() {
             return Queued::Closed;
         }
         if let Some(answer) = self.work.refused() {
@@ -364,6 +367,37 @@ impl DelayedInner {
             return Queued::Closed;
         }
         self.arm(queue, home, delay)
+    }
+
+    /// Whether the timer is this process's. A forked child makes its parent's its own, if no thread
+    /// of the parent's was at it, which would hold the lock for ever.
+    #[inline]
+    fn has_timer(&self) -> bool {
+        // Relaxed: it differs only where the fork, which this thread comes from, has been.
+        self.process.load(Ordering::Relaxed) == os::generation() || self.adopt_timer()
+    }
+
+    /// See [`DelayedInner::has_timer`].
+    #[cold]
+    fn adopt_timer(&self) -> bool {
+        for _ in 0..LOOKS_FOR_LOCKS {
+            let mut timer = match self.timer.try_lock() {
+                Ok(timer) => timer,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    os::sched_yield();
+                    continue;
+                }
+            };
+            // Another thread of this process may have been faster, and have armed it.
+            if self.process.load(Ordering::Relaxed) != os::generation() {
+                // A timer and a queue of the parent's, whose locks may be held for ever.
+                std::mem::forget(timer.armed.take());
+                self.process.store(os::generation(), Ordering::Relaxed);
+            }
+            return true;
+        }
+        false
     }
 
     /// Arms the timer, and asks for the request when it has its place: whoever finds one that is
@@ -451,6 +485,9 @@ impl DelayedInner {
             // The timer is in another process, and the lock may be held for ever.
             return false;
         }
+        if !self.has_timer() {
+            return self.work.cancel();
+        }
         let armed = {
             let mut timer = self.timer();
             if let Some(armed) = &timer.armed {
@@ -483,9 +520,16 @@ impl DelayedInner {
         self.work.while_locked(f)
     }
 
+    /// For tests: what `f` answers while somebody arms the item.
+    #[cfg(all(target_os = "linux", not(wq_portable)))]
+    pub(crate) fn while_armed<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _timer = self.timer();
+        f()
+    }
+
     /// Queues an armed item now.
     fn fire_now(&self) {
-        if self.work.is_forked() {
+        if self.work.is_forked() || !self.has_timer() {
             return;
         }
         // If it fires this moment, it stays for the expiry to find.

@@ -79,7 +79,7 @@ impl Worker {
         (is_asleep && waited.is_ok()).then_some(Placement { tid, number })
     }
 
-    /// A number for a placement: without the bit of one that is under way, and not 0, which is none.
+    /// A placement's number: without the bit of one that is under way, and not 0, which is none.
     fn next_placement(&self) -> u32 {
         // Relaxed: only uniqueness matters.
         let number = self.placements.fetch_add(2 * UNDER_WAY, Ordering::Relaxed);

@@ -84,6 +84,14 @@ impl Line {
         }
     }
 
+    /// Somebody looks at the line, as for statistics: arrivals stand in it afterwards.
+    fn look(&self) {
+        let state = self.lock();
+        if state.is_taken {
+            self.crowd.gather();
+        }
+    }
+
     /// Adds an item; runs it, and those after it, if there is a slot.
     fn add(&self, pusher: usize, nth: usize) {
         let started = match self.crowd.join(Boxed::new(pusher, nth)) {
@@ -119,6 +127,17 @@ fn loom_crowd_that_ends_leaves_nobody() {
     race::<Line, (), _>(
         Line::crowded,
         [|line| line.add(0, 0), |line| line.end()],
+        |line, _| line.assert_all_ran([1, 0]),
+    );
+}
+
+/// Goal: the same beside somebody who only looks, and takes arrivals over for that. Method: one
+/// pusher, the end, and a look.
+#[test]
+fn loom_crowd_may_be_looked_at() {
+    race::<Line, (), _>(
+        Line::crowded,
+        [|line| line.add(0, 0), |line| line.end(), |line| line.look()],
         |line, _| line.assert_all_ran([1, 0]),
     );
 }

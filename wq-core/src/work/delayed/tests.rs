@@ -2,8 +2,9 @@
 //! cancelled it and armed the item anew. The other's steps are played at exactly that place.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::super::tests::until;
 use super::*;
 use crate::{System, Workqueue};
 
@@ -94,15 +95,6 @@ fn stopped_timers_take_back_their_own_request() {
     assert_eq!(system.inner.timers.stop().len(), 1);
     end_in_vain(&item);
     assert_eq!(queue.stats().accepted, 0);
-}
-
-/// Waits until `done` holds.
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        thread::yield_now();
-    }
 }
 
 /// Goal: a queue that is closed while an item is being armed for it has granted nothing, so that
