@@ -180,30 +180,30 @@ pub(crate) mod tests {
     #[test]
     fn runtimes_suit_the_cases_they_have_use_for() {
         use RuntimeId as Id;
-        for (name, yes, no) in [
-            (
-                "yield_many",
-                [Id::Wq, Id::WqDeclared],
-                [Id::WqBlockOn, Id::Bare],
-            ),
-            (
-                "ping_pong",
-                [Id::WqBlockOn, Id::Smol],
-                [Id::WqMarked, Id::TokioBlocking],
-            ),
-            (
-                "naps_k2",
-                [Id::Wq, Id::TokioBlocking],
-                [Id::WqDeclared, Id::TokioCt],
-            ),
-            (
-                "highpri_k2",
-                [Id::Wq, Id::WqPercpu],
-                [Id::WqDeclared, Id::Bare],
-            ),
-        ] {
-            assert!(yes.iter().all(|id| named(name).suits(*id)), "{name}");
-            assert!(!no.iter().any(|id| named(name).suits(*id)), "{name}");
-        }
+        let check = |name, suits: [Id; 2], suits_not: [Id; 2]| {
+            let does = |id: &Id| named(name).suits(*id);
+            assert!(suits.iter().all(does), "{name}");
+            assert!(!suits_not.iter().any(does), "{name}");
+        };
+        check(
+            "yield_many",
+            [Id::Wq, Id::WqDeclared],
+            [Id::WqBlockOn, Id::Bare],
+        );
+        check(
+            "ping_pong",
+            [Id::WqBlockOn, Id::Smol],
+            [Id::WqMarked, Id::TokioBlocking],
+        );
+        check(
+            "naps_k2",
+            [Id::Wq, Id::TokioBlocking],
+            [Id::WqDeclared, Id::TokioCt],
+        );
+        check(
+            "highpri_k2",
+            [Id::Wq, Id::WqPercpu],
+            [Id::WqDeclared, Id::Bare],
+        );
     }
 }
