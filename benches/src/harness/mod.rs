@@ -5,6 +5,7 @@
 //! standard input and output; a case knows neither and only calls [`child::Bench`].
 
 mod args;
+mod axis;
 pub(crate) mod child;
 mod cost;
 mod json;

@@ -1,14 +1,13 @@
 //! The result as a picture: for each case a bar for each runtime, on a logarithmic axis of "times
 //! better than the base". Bars to the right are better; wq's stand out.
 
+use super::axis::{Axis, WIDTH, escape};
 use super::result::{CaseResult, Report, Row};
 use super::stats::Ratio;
 use super::table::number;
 use crate::group::Group;
 use crate::runtime_id::RuntimeId;
 
-/// Width of the picture.
-const WIDTH: f64 = 920.0;
 /// Where the axis begins; names stand to the left.
 const LEFT: f64 = 320.0;
 /// Room for the figures at the right.
@@ -23,11 +22,6 @@ const TOP: f64 = 84.0;
 const GROUP: f64 = 34.0;
 /// Gap between cases.
 const GAP: f64 = 8.0;
-/// Ratios at which the axis has lines, half a decade apart so that their labels never touch.
-const TICKS: [f64; 12] = [
-    0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0,
-];
-
 /// The look of each kind of mark; a background of its own keeps it readable on a dark page.
 const STYLE: &str = "\
 text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:12px;fill:#1f2933}\
@@ -46,7 +40,8 @@ struct Bar<'a> {
 
 /// Renders the ratios of the whole report; cases without a base are left out.
 pub(crate) fn render(report: &Report) -> String {
-    let axis = Axis::around(report);
+    let all = report.cases.iter().flat_map(|case| bars(report, case));
+    let axis = Axis::around(LEFT, WIDTH - RIGHT, all.map(|bar| bar.ratio));
     let mut marks = String::new();
     let mut y = TOP;
     for group in Group::ALL {
@@ -142,61 +137,11 @@ fn bar_marks(bar: &Bar<'_>, axis: &Axis, y: f64) -> String {
     )
 }
 
-/// The logarithmic axis.
-struct Axis {
-    /// Logarithm of the left end.
-    from: f64,
-    /// Logarithm of the right end.
-    to: f64,
-}
-
-impl Axis {
-    /// An axis that holds all bars and the neighbourhood of 1.
-    fn around(report: &Report) -> Self {
-        let bars = report.cases.iter().flat_map(|case| bars(report, case));
-        let (mut from, mut to) = (0.5_f64.ln(), 2.0_f64.ln());
-        for bar in bars {
-            from = from.min(bar.ratio.low.ln());
-            to = to.max(bar.ratio.high.ln());
-        }
-        Self { from, to }
-    }
-
-    /// Where a ratio stands.
-    fn x(&self, ratio: f64) -> f64 {
-        let share = (ratio.ln() - self.from) / (self.to - self.from);
-        LEFT + share * (WIDTH - RIGHT - LEFT)
-    }
-
-    /// Lines with their ratios at the top; the one at 1 is bold.
-    fn grid(&self, top: f64, bottom: f64) -> String {
-        let inside = |tick: &&f64| (self.from..=self.to).contains(&tick.ln());
-        let line = |tick: &f64| {
-            let x = self.x(*tick);
-            let class = if *tick == 1.0 { "one" } else { "grid" };
-            format!(
-                "<path class=\"{class}\" d=\"M{x:.1} {top}V{bottom}\"/>\n\
-                 <text class=\"small mid\" x=\"{x:.1}\" y=\"{}\">{tick}x</text>\n",
-                bottom + 14.0
-            )
-        };
-        TICKS.iter().filter(inside).map(line).collect()
-    }
-}
-
 impl RuntimeId {
     /// Whether the runtime is wq, whose rows stand out.
     pub(crate) fn is_ours(self) -> bool {
         self.name().starts_with("wq")
     }
-}
-
-/// Makes text safe between tags and in attributes.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -235,17 +180,5 @@ pub(crate) mod tests {
         // tokio-ct, async-executor and tokio-mt-blocking; neither base, failed nor floor rows.
         assert_eq!(svg.matches("<rect class=").count(), 3);
         assert!(svg.contains(">2.00x<") && svg.contains(">0.25x<"));
-    }
-
-    /// Better is to the right of 1, on a scale where doubling and halving are equally far.
-    #[test]
-    fn axis_is_logarithmic() {
-        let axis = Axis {
-            from: 0.5_f64.ln(),
-            to: 2.0_f64.ln(),
-        };
-        let (half, one, two) = (axis.x(0.5), axis.x(1.0), axis.x(2.0));
-        assert!((two - one - (one - half)).abs() < 1e-9 && half < one);
-        assert!((half - LEFT).abs() < 1e-9);
     }
 }

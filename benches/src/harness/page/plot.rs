@@ -1,17 +1,14 @@
 //! The picture of a group: a dot for each case, at how many times better wq is, with its bounds.
 //!
-//! The axis is logarithmic, so that twice as good and half as good are equally far from 1. What is
-//! left of 1 is lost. A background of its own keeps the picture readable on a dark page.
+//! What is left of 1 is lost. A background of its own keeps the picture readable on a dark page.
 
+use super::super::axis::{Axis, WIDTH, escape};
 use super::super::stats::Ratio;
-use super::super::svg::escape;
 use super::super::table::number;
 use super::kept::{Duel, Kept};
 use crate::group::Group;
 use crate::runtime_id::RuntimeId;
 
-/// Width of the picture.
-const WIDTH: f64 = 920.0;
 /// Where the axis begins; names stand to the left.
 const LEFT: f64 = 200.0;
 /// Room for the figures at the right.
@@ -24,11 +21,6 @@ const APART: f64 = 6.0;
 const TOP: f64 = 78.0;
 /// Radius of a dot.
 const DOT: f64 = 4.0;
-/// Ratios at which the axis may have lines.
-const TICKS: [f64; 15] = [
-    0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5,
-];
-
 /// The look of each kind of mark.
 const STYLE: &str = "\
 text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:12px;fill:#1f2933}\
@@ -63,9 +55,9 @@ pub(super) fn render(group: Group, cases: &[&Kept]) -> Option<String> {
     if lines.is_empty() {
         return None;
     }
-    let axis = Axis::around(&lines);
+    let axis = Axis::around(LEFT, WIDTH - RIGHT, lines.iter().flat_map(Line::ratios));
     let bottom = TOP + STEP * lines.len() as f64;
-    let mut marks = axis.grid(bottom);
+    let mut marks = axis.grid(TOP - 8.0, bottom);
     for (place, line) in lines.iter().enumerate() {
         marks += &line_marks(line, &axis, TOP + STEP * (place as f64 + 0.5));
     }
@@ -152,55 +144,4 @@ fn dot_marks(class: &str, duel: &Duel<'_>, axis: &Axis, y: f64) -> String {
         y + 4.0,
         number(median),
     )
-}
-
-/// The logarithmic axis.
-struct Axis {
-    /// Logarithm of the left end.
-    from: f64,
-    /// Logarithm of the right end.
-    to: f64,
-}
-
-impl Axis {
-    /// An axis that holds all bounds and the neighbourhood of 1.
-    fn around(lines: &[Line<'_>]) -> Self {
-        let (mut from, mut to) = (0.5_f64.ln(), 2.0_f64.ln());
-        for ratio in lines.iter().flat_map(Line::ratios) {
-            from = from.min(ratio.low.ln());
-            to = to.max(ratio.high.ln());
-        }
-        let margin = (to - from) * 0.03;
-        Self {
-            from: from - margin,
-            to: to + margin,
-        }
-    }
-
-    /// Where a ratio stands.
-    fn x(&self, ratio: f64) -> f64 {
-        let share = (ratio.ln() - self.from) / (self.to - self.from);
-        LEFT + share * (WIDTH - RIGHT - LEFT)
-    }
-
-    /// Lines with their ratios below; the one at 1 is bold. Labels that would touch are left out.
-    fn grid(&self, bottom: f64) -> String {
-        let mut marks = String::new();
-        let mut last = f64::NEG_INFINITY;
-        for tick in TICKS {
-            let (x, is_one) = (self.x(tick), tick == 1.0);
-            if !(self.from..=self.to).contains(&tick.ln()) || (x - last < 34.0 && !is_one) {
-                continue;
-            }
-            last = x;
-            let class = if is_one { "one" } else { "grid" };
-            marks += &format!(
-                "<path class=\"{class}\" d=\"M{x:.1} {}V{bottom}\"/>\
-                 <text class=\"small mid\" x=\"{x:.1}\" y=\"{}\">{tick}x</text>\n",
-                TOP - 8.0,
-                bottom + 16.0
-            );
-        }
-        marks
-    }
 }
