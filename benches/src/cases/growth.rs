@@ -4,9 +4,8 @@
 //! cost of having more.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::thread;
 
 use wq_benches::Bench;
@@ -49,13 +48,15 @@ pub(super) fn woken<R: Runtime>(runtime: R, bench: &mut Bench, tasks: usize) {
     let turns = turns(tasks);
     let sleepers = Arc::new(Sleepers {
         wakers: (0..tasks).map(|_| Mutex::default()).collect(),
-        turn: AtomicU64::new(0),
         latch: Latch::new(),
     });
+    sleepers.latch.expect(tasks);
     for number in 0..tasks {
         let sleepers = Arc::clone(&sleepers);
         R::detach(runtime.spawn_outside(async move { sleepers.sleep_for_ever(number).await }));
     }
+    // They arrive once before anybody wakes them: from here on there is a waker of each.
+    runtime.wait(sleepers.latch.wait());
     bench.iter((tasks * turns) as u64, || {
         let sleepers = Arc::clone(&sleepers);
         run_inside(runtime, async move {
@@ -72,42 +73,29 @@ pub(super) fn woken<R: Runtime>(runtime: R, bench: &mut Bench, tasks: usize) {
 struct Sleepers {
     /// A waker for each.
     wakers: Vec<Mutex<Option<Waker>>>,
-    /// How often they were woken.
-    turn: AtomicU64,
-    /// Counts them down.
+    /// Counts those that can be woken.
     latch: Arc<Latch>,
 }
 
 impl Sleepers {
-    /// The body of one.
+    /// The body of one: arrives whenever it is polled.
     async fn sleep_for_ever(&self, number: usize) {
-        let mut seen = 0;
-        loop {
-            seen = poll_fn(|context| self.poll_turn(number, seen, context)).await;
+        poll_fn(|context| {
+            let mut waker = self.wakers[number].lock().expect("nobody panics under it");
+            *waker = Some(context.waker().clone());
+            drop(waker);
+            // Behind the waker: whoever has seen all arrive finds a waker of each.
             self.latch.arrive();
-        }
+            Poll::<()>::Pending
+        })
+        .await;
     }
 
-    /// Ready with the turn when there is another one.
-    fn poll_turn(&self, number: usize, seen: u64, context: &mut Context<'_>) -> Poll<u64> {
-        let mut waker = self.wakers[number].lock().expect("nobody panics under it");
-        *waker = Some(context.waker().clone());
-        // Relaxed: the lock of the waker orders it, which is taken behind each change.
-        let turn = self.turn.load(Ordering::Relaxed);
-        if turn == seen {
-            return Poll::Pending;
-        }
-        Poll::Ready(turn)
-    }
-
-    /// Begins the next turn.
+    /// Wakes each once; only when all have arrived.
     fn wake_all(&self) {
-        // Relaxed: see `poll_turn`.
-        self.turn.fetch_add(1, Ordering::Relaxed);
         for waker in &self.wakers {
-            // A task that was never polled has none, and will see the turn by itself.
             let waker = waker.lock().expect("nobody panics under it").take();
-            waker.into_iter().for_each(Waker::wake);
+            waker.expect("it has arrived with its waker").wake();
         }
     }
 }
