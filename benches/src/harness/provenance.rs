@@ -41,7 +41,7 @@ impl Provenance {
         Self {
             date: date_of(now.map_or(0, |since| since.as_secs() / DAY)),
             revision: revision(),
-            rustc: answer("rustc", &["--version"]) + BUILD,
+            rustc: answer("rustc", &["--version"]).unwrap_or_default() + BUILD,
             peers: peers(LOCK),
         }
     }
@@ -57,30 +57,41 @@ impl Provenance {
     }
 }
 
-/// The revision of the repository, with a sign behind it if any file but the pages was changed.
+/// Asks which files were changed; pages and what they are made of are no part of what is measured.
+const CHANGED: [&str; 7] = [
+    "status",
+    "--porcelain",
+    "--untracked-files=no",
+    "--",
+    ":/",
+    ":(top,exclude)docs",
+    ":(top,exclude)*.md",
+];
+
+/// The revision of the repository, with a sign behind it unless it is known that nothing was
+/// changed.
 fn revision() -> String {
     let revision = answer("git", &["describe", "--always", "--exclude=*"]);
-    let changed = [
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-        "--",
-        ":/",
-        ":(top,exclude)docs",
-    ];
-    if answer("git", &changed).is_empty() {
+    marked(
+        revision.unwrap_or_default(),
+        answer("git", &CHANGED).as_deref(),
+    )
+}
+
+/// A revision, with the sign unless the list of changed files is there and empty.
+fn marked(revision: String, changed: Option<&str>) -> String {
+    if revision.is_empty() || changed == Some("") {
         revision
     } else {
         revision + "+"
     }
 }
 
-/// What a program says; empty if it cannot be asked.
-fn answer(program: &str, args: &[&str]) -> String {
+/// What a program says; nothing if it cannot be asked.
+fn answer(program: &str, args: &[&str]) -> Option<String> {
     let said = Command::new(program).args(args).output();
-    let said = said.ok().filter(|output| output.status.success());
-    let text = said.map_or(Vec::new(), |output| output.stdout);
-    String::from_utf8_lossy(&text).trim().to_owned()
+    let said = said.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
 /// The peers' versions in a lock file.
@@ -129,6 +140,15 @@ mod tests {
             "2026-01-01",
         ];
         assert_eq!(dates, expected);
+    }
+
+    /// A revision has the sign unless it is known that nothing was changed.
+    #[test]
+    fn what_may_be_changed_is_marked() {
+        let told = [Some(""), Some(" M src/lib.rs"), None].map(|it| marked("abc".to_owned(), it));
+        assert_eq!(told, ["abc", "abc+", "abc+"]);
+        assert_eq!(marked(String::new(), None), "");
+        assert_eq!(answer("false", &[]), None);
     }
 
     /// Every peer has a version in the lock file of this build.
