@@ -4,12 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Runs the program with arguments.
+/// Runs the program with arguments, in the build's temporary folder.
 fn run(args: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_wq-benches");
     Command::new(program)
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .args(args)
         .output()
         .expect("the program starts")
@@ -208,10 +209,9 @@ fn a_record_makes_a_page_in_pieces() {
     let folder = scratch("record");
     // It is there if an earlier run of this test ended in the middle.
     let _ = fs::remove_dir_all(&folder);
-    let path = folder.to_str().expect("the path is text");
     let record = |cases: &[&str], minutes| {
         let args = ["--quick", "--rounds", "3", "--runtimes", "wq,bare"];
-        let args = [&args[..], &["--record", path, "--minutes", minutes]].concat();
+        let args = [&args[..], &["--record", "record", "--minutes", minutes]].concat();
         let output = run(&[cases, &args[..]].concat());
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{told}");
@@ -226,6 +226,21 @@ fn a_record_makes_a_page_in_pieces() {
     assert!(told.contains("1 cases to go: grow_1_woken"), "{told}");
     let told = record(&both, "5");
     assert!(!told.contains("to go"), "{told}");
+    // Other runtimes in place of those that are kept: nothing is measured, and nothing is lost.
+    let args = [
+        "--quick",
+        "--rounds",
+        "4",
+        "--runtimes",
+        "smol",
+        "--record",
+        "record",
+    ];
+    let output = run(&[&both[..1], &args[..]].concat());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let lost = "what is kept of `grow_1_woken` would be lost: rows of wq";
+    assert!(told.contains(lost) && !told.contains("to go"), "{told}");
     let page = fs::read_to_string(folder.with_extension("md")).expect("the page is written");
     for words in [
         "| `grow_1_woken` | ",
@@ -237,4 +252,28 @@ fn a_record_makes_a_page_in_pieces() {
     }
     let picture = fs::read_to_string(folder.join("growth.svg")).expect("the picture is written");
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+}
+
+/// A row that is kept as failed is named, its case is still to be measured, and the exit code says
+/// so; the page has it too.
+#[test]
+fn a_failed_row_of_a_record_is_told() {
+    let folder = scratch("failed-record");
+    fs::create_dir_all(&folder).expect("the folder is made");
+    let row = json!({ "runtime": "wq", "error": "it broke" });
+    let case = json!({ "case": "echo_1", "group": "net", "rounds": 15, "rows": [row] });
+    let kept = json!({ "format": 1, "cases": [case] }).to_string();
+    fs::write(folder.join("net.json"), kept).expect("it is written");
+    let output = run(&["echo_1", "--record", "failed-record", "--minutes", "0"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    // The word is in two cases' names.
+    for words in [
+        "failed: `echo_1` on wq: it broke",
+        "2 cases are still to be measured",
+    ] {
+        assert!(told.contains(words), "no `{words}` in {told}");
+    }
+    let page = fs::read_to_string(folder.with_extension("md")).expect("the page is written");
+    assert!(page.contains("- `echo_1` on wq: it broke"), "{page}");
 }

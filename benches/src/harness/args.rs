@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::folder::Folder;
 use crate::case::Case;
 use crate::runtime_id::RuntimeId;
 
@@ -21,7 +22,7 @@ usage: cargo bench -p wq-benches -- [FILTER..] [options]
   --json FILE           write the figures for a program to read
   --svg FILE            write bars of the ratios
   --record FOLDER       keep the figures of each case in FOLDER, measure only what it lacks, and
-                        write the page FOLDER.md with pictures
+                        write the page FOLDER.md with pictures; never less in place of more
   --minutes N           with --record: begin no case after so long; 0: write the page alone
   --list                print the cases and the runtimes
   --help                print this";
@@ -101,7 +102,7 @@ pub(crate) enum Action {
         /// What it should have.
         plan: Plan,
         /// The folder.
-        folder: PathBuf,
+        folder: Folder,
         /// No case is begun later than this.
         within: Option<Duration>,
     },
@@ -129,7 +130,7 @@ struct Raw {
     cost: bool,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
-    record: Option<PathBuf>,
+    record: Option<Folder>,
     minutes: Option<u64>,
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn parse(
             "--paired-base" => raw.base = Some(value(&mut args, "--paired-base")?.parse()?),
             "--json" => raw.json = Some(output_path(&value(&mut args, "--json")?)),
             "--svg" => raw.svg = Some(output_path(&value(&mut args, "--svg")?)),
-            "--record" => raw.record = Some(output_path(&value(&mut args, "--record")?)),
+            "--record" => raw.record = Some(folder(&value(&mut args, "--record")?)?),
             "--minutes" => raw.minutes = Some(minutes(&value(&mut args, "--minutes")?)?),
             flag if flag.starts_with('-') => return Err(format!("no option is called `{flag}`")),
             _ => raw.filters.push(arg),
@@ -169,7 +170,7 @@ pub(crate) fn parse(
 }
 
 /// The plan of `--record`: the page has a table of its own form and no other file.
-fn record(cases: &'static [Case], mut raw: Raw, folder: PathBuf) -> Result<Action, String> {
+fn record(cases: &'static [Case], mut raw: Raw, folder: Folder) -> Result<Action, String> {
     if raw.json.is_some() || raw.svg.is_some() {
         return Err("`--record` writes its own files: leave `--json` and `--svg` out".to_owned());
     }
@@ -287,6 +288,11 @@ fn child(
         effort,
         iterations: iterations.transpose()?,
     })
+}
+
+/// The folder of `--record`.
+fn folder(word: &str) -> Result<Folder, String> {
+    Folder::named(word, output_path(word))
 }
 
 /// Cargo starts a benchmark in its package's folder; a relative path on the command line means
@@ -416,7 +422,7 @@ mod tests {
         };
         assert_eq!(plan.cases.len(), SOME.len());
         assert!(!plan.runtimes.contains(&RuntimeId::WqDeclared));
-        assert!(folder.ends_with("docs/benchmarks"));
+        assert!(folder.path().ends_with("docs/benchmarks"));
         assert_eq!(within, Some(Duration::from_secs(420)));
     }
 
@@ -432,6 +438,7 @@ mod tests {
         assert!(told("--cost naps_k2").contains("without blocks"));
         assert!(told("--child yield_many wq quick 0").contains("no number of iterations"));
         assert!(told("--record a --json b").contains("leave `--json`"));
+        assert!(told("--record ..").contains("wants a name"));
         assert!(told("--record a --cost").contains("keeps nothing"));
         assert!(told("--minutes 7").contains("wants `--record`"));
         assert!(told("--record a --minutes 9999").contains("up to 1440"));

@@ -11,9 +11,9 @@ use std::fmt::Write;
 use std::process::Command;
 
 use super::args::{Effort, Plan};
-use super::parent;
 use super::result::{Measured, Missing, Report, Row};
 use super::stats::{Ratio, Spread};
+use super::{parent, program};
 use crate::case::Case;
 use crate::runtime_id::RuntimeId;
 
@@ -88,11 +88,10 @@ fn instructions(case: &Case, counts: usize, enough: f64) -> Instructions {
 
 /// Runs one child under valgrind.
 fn count(case: &Case, id: RuntimeId, iterations: u64) -> Result<f64, Missing> {
-    let program = std::env::current_exe().expect("the kernel knows this program's file");
     let output = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--fair-sched=try"])
         .arg("--cachegrind-out-file=/dev/null")
-        .arg(program)
+        .arg(program::path())
         .args(["--child", case.name, id.name(), "quick"])
         .arg(iterations.to_string())
         .output()

@@ -54,11 +54,12 @@ impl Machine {
     }
 }
 
-/// Says so on standard error when other programs use the CPUs.
-pub(crate) fn warn_if_busy() {
+/// Says on standard error how busy the machine is, with a warning if other programs use it.
+pub(crate) fn tell_load() {
     let load = load();
+    eprintln!("load average at the start: {load}");
     if load > BUSY_LOAD {
-        eprintln!("warning: the load average is {load}; other programs widen every spread");
+        eprintln!("warning: other programs use the CPUs and widen every spread");
     }
 }
 

@@ -8,10 +8,12 @@ mod args;
 mod axis;
 pub(crate) mod child;
 mod cost;
+mod folder;
 mod json;
 pub mod machine;
 mod page;
 mod parent;
+mod program;
 mod protocol;
 mod provenance;
 pub(crate) mod random;
@@ -30,6 +32,8 @@ use std::time::Duration;
 use crate::case::Case;
 use crate::runtime_id::RuntimeId;
 use args::{Action, Plan};
+use folder::Folder;
+use record::Outcome;
 use result::Report;
 
 /// Exit code for a command line that makes no sense.
@@ -65,7 +69,7 @@ pub fn main(cases: &'static [Case]) -> ExitCode {
             plan,
             folder,
             within,
-        } => record_and_show(cases, &plan, &folder, within),
+        } => return record_and_show(cases, &plan, &folder, within),
     };
     finish(outcome)
 }
@@ -76,7 +80,7 @@ fn measure(plan: &Plan) -> ExitCode {
     if let Err(error) = plan.files().try_for_each(check_writable) {
         return finish(Err(error));
     }
-    machine::warn_if_busy();
+    machine::tell_load();
     let report = parent::measure(plan);
     let outcome = print(&table::render(&report)).and_then(|()| write_files(plan, &report));
     if report.has_failures() {
@@ -86,25 +90,44 @@ fn measure(plan: &Plan) -> ExitCode {
     }
 }
 
-/// Measures what a folder lacks, for some time, and makes the page of what it then has.
+/// Measures what a folder lacks, for some time, and makes the page of what it then has; failed
+/// rows make the exit code 1.
 fn record_and_show(
     cases: &'static [Case],
     plan: &Plan,
-    folder: &Path,
+    folder: &Folder,
     within: Option<Duration>,
-) -> io::Result<()> {
-    machine::warn_if_busy();
-    let (record, left) = record::measure(plan, folder, within)?;
-    page::write(cases, folder, &record)?;
-    if left > 0 {
+) -> ExitCode {
+    machine::tell_load();
+    let outcome = record::measure(cases, plan, folder, within).and_then(|outcome| {
+        page::write(cases, folder, outcome.record.cases())?;
+        Ok(outcome)
+    });
+    match outcome {
+        Ok(outcome) => tell(&outcome),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+/// Says what failed and what is still to be done.
+fn tell(outcome: &Outcome) -> ExitCode {
+    for line in &outcome.failed {
+        eprintln!("failed: {line}");
+    }
+    if outcome.left > 0 {
+        let left = outcome.left;
         eprintln!("{left} cases are still to be measured: the same command goes on with them");
     }
-    Ok(())
+    if outcome.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Measures what sensing costs and prints the table; a row that failed makes the exit code 1.
 fn cost(plan: &Plan) -> ExitCode {
-    machine::warn_if_busy();
+    machine::tell_load();
     let cost = cost::measure(plan);
     let outcome = print(&cost.render());
     if cost.has_failures() {

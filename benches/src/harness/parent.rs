@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::args::{Effort, Plan};
 use super::machine::Machine;
+use super::program;
 use super::protocol::{READY, RUN, Round, SKIPPED};
 use super::result::{CaseResult, Missing, Report};
 use crate::case::Case;
@@ -128,8 +129,7 @@ fn sit(
 
 /// This very program as the child of one row.
 fn child_command(case: &Case, runtime: RuntimeId, effort: Effort) -> Command {
-    let program = std::env::current_exe().expect("the kernel knows this program's file");
-    let mut command = Command::new(program);
+    let mut command = Command::new(program::path());
     command.args(["--child", case.name, runtime.name(), effort.name()]);
     command
 }

@@ -19,8 +19,10 @@ pub(super) struct Kept {
     pub(super) setting: Setting,
     /// Rows with figures.
     pub(super) rows: Vec<Figures>,
-    /// Rows without, each with the reason.
-    pub(super) missing: Vec<(RuntimeId, String)>,
+    /// Runtimes whose rows have none, each with the reason.
+    pub(super) missing: Vec<(String, String)>,
+    /// Load average when it began.
+    pub(super) load: Option<f64>,
 }
 
 /// Where and with what a case was measured.
@@ -92,8 +94,7 @@ impl Duel<'_> {
 }
 
 impl Kept {
-    /// Reads kept cases, in the order of the registry; those that it does not know any more are
-    /// left out.
+    /// Reads kept cases, in the order of the registry.
     pub(super) fn all(cases: &'static [Case], values: &[Value]) -> Vec<Self> {
         let value = |case: &Case| values.iter().find(|value| value["case"] == case.name);
         let known = cases.iter().filter_map(|case| Some((case, value(case)?)));
@@ -102,23 +103,26 @@ impl Kept {
             .collect()
     }
 
-    /// Reads one.
+    /// Reads one; nothing if it has no list of rows.
     fn read(case: &'static Case, value: &Value) -> Option<Self> {
         let mut kept = Self {
             case,
             setting: Setting::read(value),
             rows: Vec::new(),
             missing: Vec::new(),
+            load: value["machine"]["load"].as_f64(),
         };
         for row in value["rows"].as_array()? {
-            let Ok(runtime) = RuntimeId::from_str(row["runtime"].as_str()?) else {
+            if let Some(figures) = Figures::read(row) {
+                kept.rows.push(figures);
                 continue;
-            };
-            let why = row["error"].as_str().or(row["skipped"].as_str());
-            match why {
-                Some(why) => kept.missing.push((runtime, why.to_owned())),
-                None => kept.rows.push(Figures::read(runtime, row)?),
             }
+            let why = row["error"].as_str().or(row["skipped"].as_str());
+            let runtime = row["runtime"]
+                .as_str()
+                .unwrap_or("a runtime without a name");
+            let why = why.unwrap_or("what is kept cannot be read");
+            kept.missing.push((runtime.to_owned(), why.to_owned()));
         }
         Some(kept)
     }
@@ -156,7 +160,7 @@ fn duel<'a>(peer: &'a Figures, row: &Figures) -> Duel<'a> {
 
 impl RuntimeId {
     /// Whether it is a runtime, and not ours.
-    fn is_peer(self) -> bool {
+    pub(super) fn is_peer(self) -> bool {
         !self.is_ours() && self != Self::Bare
     }
 }
@@ -198,13 +202,12 @@ impl fmt::Display for Setting {
 }
 
 impl Figures {
-    /// Reads a row.
-    fn read(runtime: RuntimeId, row: &Value) -> Option<Self> {
-        let rounds: Vec<f64> = row["rounds"]
-            .as_array()?
-            .iter()
-            .filter_map(Value::as_f64)
-            .collect();
+    /// Reads a row; nothing if it has no figures, or one that is no number. A round that is left
+    /// out would pair those behind it with others than it met.
+    pub(super) fn read(row: &Value) -> Option<Self> {
+        let runtime = RuntimeId::from_str(row["runtime"].as_str()?).ok()?;
+        let rounds = row["rounds"].as_array()?;
+        let rounds: Vec<f64> = rounds.iter().map(Value::as_f64).collect::<Option<_>>()?;
         let late = &row["lateness_ns"];
         let lateness = late["p50"].as_f64().zip(late["p999"].as_f64());
         let figure = late["p99"].as_f64().or(row["median"].as_f64())?;
@@ -229,4 +232,44 @@ impl Figures {
 /// The cases of a group, in the order of the registry.
 pub(super) fn of_group(kept: &[Kept], group: Group) -> Vec<&Kept> {
     kept.iter().filter(|it| it.case.group == group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::record::tests::kept_sample;
+    use super::*;
+    use crate::case::tests::SOME;
+
+    /// A row that cannot be read is told, and the others of its case are there.
+    #[test]
+    fn an_unreadable_row_is_told() {
+        let holes = [
+            ("/rows/1/rounds/1", json!(null)),
+            ("/rows/1/median", json!("50")),
+            ("/rows/1/memory_kib", json!(null)),
+            ("/rows/1/runtime", json!("tokio-2")),
+            ("/rows/1/rounds", json!([])),
+        ];
+        for (place, hole) in holes {
+            let mut values = kept_sample();
+            *values[0].pointer_mut(place).expect("the sample has it") = hole;
+            let kept = Kept::all(SOME, &values);
+            let rows: Vec<_> = kept[0].rows.iter().map(|row| row.runtime).collect();
+            assert_eq!(rows, [RuntimeId::TokioMt, RuntimeId::Wq], "{place}");
+            let told = &kept[0].missing[0].1;
+            assert_eq!(told, "what is kept cannot be read", "{place}");
+        }
+    }
+
+    /// A case without a list of rows is as one that was not measured.
+    #[test]
+    fn a_case_without_rows_is_not_there() {
+        let mut values = kept_sample();
+        values[0]["rows"] = json!(null);
+        let kept = Kept::all(SOME, &values);
+        let names: Vec<_> = kept.iter().map(|kept| kept.case.name).collect();
+        assert_eq!(names, ["naps_k8"]);
+    }
 }

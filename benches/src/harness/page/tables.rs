@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::super::stats::Ratio;
 use super::super::table::number;
 use super::kept::{Duel, Figures, Kept, of_group};
+use crate::case::Case;
 use crate::group::Group;
 use crate::runtime_id::RuntimeId;
 
@@ -136,24 +137,40 @@ fn bounds(ratio: Ratio) -> String {
     format!("{} [{}, {}]", number(median), number(low), number(high))
 }
 
-/// How many rows are won, level and lost, and each that is lost.
-pub(super) fn balance(kept: &[Kept]) -> String {
+/// How many cases are won, level and lost, and how many there are.
+pub(super) fn balance(cases: &[Case], kept: &[Kept]) -> String {
     type Beside = for<'a> fn(&'a Kept, &Figures) -> Option<Duel<'a>>;
-    let against: [(&str, Beside); 2] = [
-        ("tokio `multi_thread`", Kept::beside_tokio),
-        ("the best peer of each case", Kept::beside_best),
+    type IsOne = fn(RuntimeId) -> bool;
+    let against: [(&str, Beside, IsOne); 2] = [
+        ("tokio `multi_thread`", Kept::beside_tokio, |id| {
+            id == RuntimeId::TokioMt
+        }),
+        (
+            "the best peer of each case",
+            Kept::beside_best,
+            RuntimeId::is_peer,
+        ),
     ];
     let mut text = String::new();
-    for (name, beside) in against {
+    for (name, beside, is_one) in against {
         let duels: Vec<Duel<'_>> = default_rows(kept)
             .filter_map(|(case, row)| beside(case, row))
             .collect();
+        let has_one = |case: &Case| {
+            let mut ids = RuntimeId::ALL.iter().filter(|id| case.suits(**id));
+            case.suits(RuntimeId::Wq) && ids.any(|id| is_one(*id))
+        };
+        let (compared, all) = (
+            duels.len(),
+            cases.iter().filter(|case| has_one(case)).count(),
+        );
         let won = duels.iter().filter(|duel| duel.is_won()).count();
         let lost = duels.iter().filter(|duel| duel.is_lost()).count();
-        let level = duels.len() - won - lost;
+        let level = compared - won - lost;
         let _ = writeln!(
             text,
-            "- Against {name}: {won} cases won, {level} level, {lost} lost."
+            "- Against {name}: {won} cases won, {level} level, {lost} lost; \
+             {compared} of {all} are compared."
         );
     }
     text
@@ -161,17 +178,21 @@ pub(super) fn balance(kept: &[Kept]) -> String {
 
 /// The table of what is lost, to tokio or to the best peer.
 pub(super) fn losses(kept: &[Kept]) -> String {
-    let mut lines = String::new();
+    let (mut lines, mut compared) = (String::new(), 0);
     for (case, row) in default_rows(kept) {
         let (tokio, best) = (case.beside_tokio(row), case.beside_best(row));
         let is_other = |duel: &Duel<'_>| duel.peer.runtime != RuntimeId::TokioMt;
+        compared += usize::from(tokio.or(best).is_some());
         let duels = tokio.into_iter().chain(best.filter(is_other));
         for duel in duels.filter(Duel::is_lost) {
             lines += &loss_line(case, row, duel);
         }
     }
+    if compared == 0 {
+        return "Nothing is compared yet.\n".to_owned();
+    }
     if lines.is_empty() {
-        return "No case is lost.\n".to_owned();
+        return format!("None of the {compared} cases that are compared is lost.\n");
     }
     LOSSES.to_owned() + &lines
 }
