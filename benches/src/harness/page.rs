@@ -34,6 +34,10 @@ below 1, level where 1 lies between them. \"Best peer\" is the runtime that was 
 of all that are not wq, whichever it was, chosen afterwards: nobody can have all of them at once. \
 Operations are compared by time, lateness by its 99th percentile.\n\n";
 
+/// What the sign behind a revision means.
+const CHANGED: &str =
+    "\nA `+` behind a revision: it is not certain that no file but pages was changed.\n";
+
 /// Whether a row that is kept has figures that the page can show.
 pub(crate) fn has_figures(row: &Value) -> bool {
     Figures::read(row).is_some()
@@ -80,6 +84,9 @@ fn head(cases: &[Case], folder: &Folder, kept: &[Kept]) -> String {
     let mut text = text.replace("{folder}", folder.word()) + "## Where and when\n\n";
     for (place, (setting, cases)) in settings(kept).iter().enumerate() {
         text += &setting_line(setting, cases, place > 0);
+    }
+    if kept.iter().any(|case| case.setting.revision.ends_with('+')) {
+        text += CHANGED;
     }
     let is_quick = |case: &Kept| case.setting.rounds.contains("quick");
     if kept.iter().any(is_quick) {
@@ -298,6 +305,7 @@ mod tests {
         let lines: Vec<_> = text.lines().filter(|line| line.contains("wq at")).collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].ends_with("0.10 to 0.25; 2 cases."), "{text}");
+        assert!(text.contains(CHANGED), "{text}");
         assert_has(
             lines[1],
             &["wq at `0ld+`", "1.50 to 1.50; 1 cases: `yield_many`."],
