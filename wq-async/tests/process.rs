@@ -184,7 +184,8 @@ async fn a_status_keeps_no_pipe_open() {
 }
 
 /// Goal: a write to a child that reads no more is an error and no signal. Method: the child closes
-/// its input, says so, and lives on.
+/// its input, says so, and lives on; more than a pipe holds, since a child of another test that
+/// starts at this moment has the other end too, until its program begins.
 #[wq::test]
 async fn a_child_that_reads_no_more_breaks_the_pipe() {
     let _deadline = Deadline::start();
@@ -198,7 +199,8 @@ async fn a_child_that_reads_no_more_breaks_the_pipe() {
     let stdout = child.stdout.as_mut().unwrap();
     stdout.read_exact(&mut line).await.expect("it says so");
     let stdin = child.stdin.as_mut().unwrap();
-    let error = stdin.write_all(b"text").await.expect_err("nobody reads");
+    let written = stdin.write_all(&[b'.'; MUCH]).await;
+    let error = written.expect_err("nobody reads");
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
