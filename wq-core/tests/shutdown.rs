@@ -450,3 +450,18 @@ fn thread_locals_of_workers_may_wake_and_spawn() {
         dropped.load(Ordering::SeqCst) == 1
     });
 }
+
+/// Goal: a queue without handles goes with its last item, and is in the report all the same.
+/// Method: many Systems, since it may go at any moment of the end.
+#[test]
+fn queues_that_go_meanwhile_are_in_the_report() {
+    for _ in 0..200 {
+        let system = system();
+        let queue = Workqueue::unbound("gone").system(&system).build().unwrap();
+        (0..3).for_each(|_| drop(queue.spawn(pending::<()>())));
+        drop(queue);
+        let report = system.shutdown(Duration::ZERO);
+        let counts = (report.completed, report.dropped, report.detached);
+        assert_eq!(counts, (0, 3, 0), "{report:?}");
+    }
+}
