@@ -6,7 +6,7 @@
 //! promise: a burner that waits for another one without blocking would wait for ever, so if no
 //! turn changes hands for long, one more is given.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::plain::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::entry::Entry;

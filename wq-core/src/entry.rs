@@ -5,9 +5,9 @@
 //! private concrete type, `Send + Sync` (checked below), because wakers drop it anywhere; the
 //! queue pointer in it is followed only while the item is in flight.
 
+use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::fmt;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use async_task::Runnable;
 

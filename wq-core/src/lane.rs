@@ -7,9 +7,9 @@
 
 mod queue;
 
+use crate::sync::plain::{AtomicU32, AtomicU64, Ordering};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 

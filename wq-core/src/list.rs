@@ -5,9 +5,9 @@
 //! stands in one list at a time. The lists hold entries as raw pointers and give them back, or
 //! drop them with the list.
 
+use crate::sync::plain::Ordering;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::Ordering;
 
 use crate::proto::inbox::{Inbox, Node};
 
@@ -210,7 +210,7 @@ fn set_link<N: Node>(raw: *mut (), to: *mut ()) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicPtr;
+    use crate::sync::plain::AtomicPtr;
 
     use super::*;
 

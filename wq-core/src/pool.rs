@@ -4,8 +4,8 @@
 //! on demand, one for each set of attributes, with a lane for each CPU they may use. A pool has
 //! no thread until it is used, and its memory stays as long as its System: a waker may look.
 
+use crate::sync::plain::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 

@@ -3,8 +3,8 @@
 //! Per-item counts live with the queues (`proto::counts`); here is what happens seldom enough
 //! for a shared counter: hand-overs, refusals, rescues, reports.
 
+use crate::sync::plain::{AtomicU64, Ordering};
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::CpuSet;

@@ -3,11 +3,38 @@
 //! Everything below `proto/` imports its shared-memory words from here, so that the very code
 //! that runs is the code that the models explore. This file keeps no invariant of its own.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, test)))]
 pub(crate) use std::sync::atomic;
+
+/// In unit tests, which count some accesses.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod counted;
+#[cfg(all(test, not(loom)))]
+pub(crate) use counted as atomic;
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic;
+
+#[cfg(all(test, not(loom)))]
+pub(crate) use counted as plain;
+/// The atomics of files that no model explores.
+#[cfg(not(all(test, not(loom))))]
+pub(crate) use std::sync::atomic as plain;
+
+/// A lock that stands there is taken, for unit tests that count.
+#[inline(always)]
+pub(crate) fn note_lock<T: ?Sized>(_lock: &T) {
+    #[cfg(all(test, not(loom)))]
+    counted::note_lock(_lock);
+}
+
+/// All threads pass a barrier, for unit tests that count.
+#[cfg(not(any(loom, wq_tsan)))]
+#[inline(always)]
+pub(crate) fn note_barrier() {
+    #[cfg(test)]
+    counted::note_barrier();
+}
 
 /// A hint to the CPU that this thread waits for another one to store something.
 #[inline]

@@ -71,6 +71,7 @@ pub(crate) fn light() {
 #[cfg(not(any(loom, wq_tsan)))]
 #[cold]
 pub(crate) fn heavy() {
+    crate::sync::note_barrier();
     if mode::kernel_fences() {
         crate::os::membarrier();
         return;

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 
 use crate::guard;
 use crate::proto::counts::{COLOURS, Colour, ColourSet};
+use crate::sync::note_lock;
 
 use super::{BURIED, DRAINING, QueueInner, QueueRef, RETIRED};
 
@@ -54,6 +55,7 @@ struct WaitState {
 impl WaitCell {
     /// Locks; nothing panics under the lock.
     fn lock(&self) -> MutexGuard<'_, WaitState> {
+        note_lock(&self.0);
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,6 +220,7 @@ impl Waiters {
 impl QueueInner {
     /// Locks the list of waiters; nothing panics under the lock.
     fn lock_waiters(&self) -> MutexGuard<'_, Waiters> {
+        note_lock(&self.waiters);
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -326,3 +329,6 @@ impl QueueInner {
         self.flags.fetch_or(BURIED, Ordering::AcqRel) & BURIED == 0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod costs;

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::plain::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::CpuSet;

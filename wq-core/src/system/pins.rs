@@ -1,6 +1,6 @@
 //! The process's pin stripes: see `proto::pin`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::plain::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 

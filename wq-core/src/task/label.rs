@@ -7,9 +7,9 @@
 //!
 //! The shards' locks are leaves: a task's memory may go under any other lock.
 
+use crate::sync::plain::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::current::Current;

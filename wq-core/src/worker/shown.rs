@@ -6,7 +6,7 @@
 //! when it sees that the item is over. All of it is for people: a look may be late or wrong by one
 //! item, and nothing else depends on it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::plain::{AtomicU64, Ordering};
 
 use crate::os;
 use crate::task::label::first_bytes;
