@@ -31,8 +31,8 @@ pub use wait::{GroupError, JoinAll, JoinNext, TryJoinAll};
 /// does not wait for that. A group has no limit of its own: its queue's `max_active` and
 /// `max_pending` are.
 ///
-/// An item that waits for a group whose tasks are on its own ordered queue waits for ever, as with
-/// every join handle: they get their turn when it has ended.
+/// An item that waits for a group whose tasks are on its own ordered queue waits for ever: they get
+/// their turn when it has ended. (`JoinHandle::wait` notices that, the waits of a group do not.)
 ///
 /// # Cancellation
 /// All waits may be dropped at any time and lose nothing: results stay in the group until they are

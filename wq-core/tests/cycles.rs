@@ -198,6 +198,30 @@ fn an_ordered_item_does_not_wait_for_a_later_one() {
     waited.expect("no deadlock");
 }
 
+/// The same with a task, which then gets its turn; one that has ended, or is on another queue, may
+/// be waited for.
+#[test]
+fn an_ordered_item_does_not_join_a_later_one() {
+    let queue = Workqueue::ordered("journal").build().expect("a queue");
+    let other = Workqueue::ordered("other").build().expect("a queue");
+    let (ended, (ran, has_run)) = (queue.spawn(async { 1 }), mpsc::channel());
+    let (handle, elsewhere) = (Queue::clone(&queue), Queue::clone(&other));
+    let first = queue.spawn_fn(move || {
+        let later = handle.spawn_fn(move || ran.send(3).expect("the test waits"));
+        let answers = [ended.wait(), elsewhere.spawn(async { 2 }).wait()];
+        (answers.map(|it| it.expect("no deadlock")), later.wait())
+    });
+    let (fine, later) = first
+        .wait_timeout(FOR_EVER)
+        .unwrap_or_else(|_| panic!("a hang"))
+        .expect("no panic");
+    assert_eq!(fine, [1, 2]);
+    let error = later.expect_err("it is behind");
+    assert!(error.is_deadlock(), "{error}");
+    assert!(error.to_string().contains("\"journal\""), "{error}");
+    assert_eq!(has_run.recv_timeout(FOR_EVER), Ok(3));
+}
+
 /// A flush waits for what was accepted before it: who comes later may wait for who flushes.
 #[test]
 fn a_flush_does_not_wait_for_newcomers() {

@@ -4,11 +4,12 @@
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use wq_core::driver::refuse_threads;
-use wq_core::{System, Workqueue};
+use wq_core::{Queue, System, Workqueue};
 
 /// Long enough for anything that happens at all on a crowded machine.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -165,6 +166,47 @@ fn a_shutdown_behind_blocked_lanes_ends() {
     wires.clear();
     while std::sync::Arc::strong_count(&shared) > 1 {
         std::thread::yield_now();
+    }
+}
+
+/// What stands behind an item that burns CPU and does not end is dropped as well, of queues of both
+/// kinds. Method: one worker, which is all that may be, and an item on it that queues others.
+#[test]
+fn a_shutdown_behind_a_burner_drops_what_waits() {
+    for percpu in [false, true] {
+        let system = System::builder().workers(1).max_workers(1).build().unwrap();
+        let queue = if percpu {
+            Workqueue::percpu("q").system(&system).build().unwrap()
+        } else {
+            Workqueue::unbound("q").system(&system).build().unwrap()
+        };
+        let cpu = system.topology().allowed().first().unwrap();
+        queue.spawn_on(cpu, async {}).wait().unwrap();
+        refuse_threads(&system, true);
+        let (handle, (tell, told)) = (Queue::clone(&queue), mpsc::channel());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = Arc::clone(&stop);
+        let burner = queue.spawn_on(cpu, async move {
+            let behind = (0..10).map(|_| handle.spawn_on(cpu, async {}));
+            tell.send(behind.collect::<Vec<_>>()).unwrap();
+            while !stops.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+        });
+        let behind = told.recv().unwrap();
+        let report = system.shutdown(Duration::ZERO);
+        let unended = behind.iter().filter(|item| !item.is_finished()).count();
+        stop.store(true, Ordering::SeqCst);
+        assert_eq!(unended, 0, "{report:?}");
+        let ends = (report.completed, report.dropped, report.detached);
+        assert_eq!(ends, (1, 10, 1), "{report:?}");
+        for item in behind {
+            assert!(item.wait().unwrap_err().is_cancelled());
+        }
+        burner.wait().unwrap();
+        while system.stats().threads > 0 {
+            std::thread::yield_now();
+        }
     }
 }
 

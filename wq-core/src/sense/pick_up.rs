@@ -131,6 +131,27 @@ impl SystemInner {
         token
     }
 
+    /// As [`SystemInner::pick_up_lane`], also from an owner that runs an item, whatever it is: for
+    /// a shutdown, which has seen that nothing moves.
+    pub(crate) fn take_lane(
+        &self,
+        pool: &Pool,
+        slot: usize,
+        lane: &Lane,
+        me: &Worker,
+    ) -> Option<Token> {
+        if let Some(token) = self.pick_up_lane(pool, slot, lane, me) {
+            return Some(token);
+        }
+        let seen = lane.owner.notice();
+        if !seen.is_running() || !lane.has_work() {
+            return None;
+        }
+        let owner = self.worker(seen.worker());
+        let why = Reason::StandsStill(owner.cpu_ns());
+        self.seize(lane, seen, owner, me, why)
+    }
+
     /// Why a sibling should take the lane of `victim`, if it should.
     fn verdict(
         &self,

@@ -209,9 +209,9 @@ impl SystemInner {
         }
     }
 
-    /// Drops what stands in lanes that no worker serves: they are blocked, or have no worker, and
-    /// the machine refused another one. The one place where items end on the thread of whoever
-    /// shuts down.
+    /// Drops what stands in lanes that no worker serves: their owners do not come back, or there is
+    /// none, and the machine refused another one. The one place where items end on the thread of
+    /// whoever shuts down.
     fn drop_stranded(&self) {
         let pools = self.lock_pools().clone();
         // Without a number to spare what a rescuer has left in a lane's lists is detached.
@@ -231,10 +231,11 @@ impl SystemInner {
         }
     }
 
-    /// Drops what waits in the lists of a lane that nobody holds, or whose owner is blocked, as a
-    /// worker of this record: a rescuer has sorted it in there, or an owner that lost the lane.
+    /// Drops what waits in the lists of a lane that nobody holds, or whose owner is inside an item
+    /// that does not end, as a worker of this record: a rescuer has sorted it in there, an owner
+    /// that lost the lane, or the item itself has queued it.
     fn drop_lists(&self, pool: &Pool, slot: usize, lane: &Lane, record: &Worker) {
-        let Some(token) = self.pick_up_lane(pool, slot, lane, record) else {
+        let Some(token) = self.take_lane(pool, slot, lane, record) else {
             return;
         };
         let mark = &record.mark;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_task::FallibleTask;
 
 use crate::block;
+use crate::current::Current;
 use crate::cycles::{self, What};
 use crate::entry::Meta;
 use crate::os;
@@ -177,7 +178,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     /// As for awaiting the handle. And at once, if the caller is inside of the task, or the task
-    /// blocks in a wait for the caller ([`JoinError::is_deadlock`]); it goes on without its handle.
+    /// blocks in a wait for the caller, or waits for its turn in the caller's own ordered queue
+    /// ([`JoinError::is_deadlock`]); it goes on without its handle.
     ///
     /// # Examples
     /// ```
@@ -186,11 +188,25 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), wq_core::BuildError>(())
     /// ```
     pub fn wait(mut self) -> Result<T, JoinError> {
+        if let Some(queue) = self.is_behind_caller() {
+            let why =
+                format!("the task's turn comes when the caller has ended, of queue {queue:?}");
+            return Err(JoinError(Kind::Cycle(why)));
+        }
         let task = self.meta().address();
         let what = || (!self.is_finished()).then_some(What::Task(task));
         let blocked = cycles::enter(what);
         let _blocked = blocked.map_err(|cycle| JoinError(Kind::Cycle(cycle)))?;
         block::block_on(&mut self)
+    }
+
+    /// The name of the ordered queue whose item the caller is, if the task waits there for its
+    /// turn, which comes when that item has ended. (That somebody aborts it is not foreseen.)
+    fn is_behind_caller(&self) -> Option<String> {
+        let own = Current::with(|current| current.and_then(Current::queue))?;
+        let meta = self.meta();
+        let is_behind = meta.queue == own && own.get().ordered && meta.is_waiting();
+        is_behind.then(|| own.get().name.clone())
     }
 
     /// Waits on the calling thread, for at most `limit`; then gives the handle back.
@@ -445,10 +461,10 @@ impl JoinError {
         matches!(self.0, Kind::Rejected)
     }
 
-    /// Whether the wait would never have ended. The task blocks in a wait for the caller
-    /// ([`JoinHandle::wait`]), and goes on. Or the item was refused because it would never have
-    /// run: it needs a slot of a queue that whoever waits for it keeps until it has ended. Only
-    /// items of a [`scope`](crate::scope()) are refused for that.
+    /// Whether the wait would never have ended. The task blocks in a wait for the caller, or waits
+    /// for its turn behind the caller ([`JoinHandle::wait`]), and goes on. Or the item was refused
+    /// because it would never have run: it needs a slot of a queue that whoever waits for it keeps
+    /// until it has ended. Only items of a [`scope`](crate::scope()) are refused for that.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.0, Kind::Deadlock | Kind::Cycle(_))
     }
