@@ -179,7 +179,7 @@ fn join_line(
         return Err(entry);
     }
     entry.meta().set_charge(0);
-    if slots.join(entry)? == Joined::MustLook {
+    if slots.join(entry) == Joined::MustLook {
         start_those_in_line(q, current, home);
     }
     Ok(())

@@ -39,23 +39,16 @@ impl Crowd {
         }
     }
 
-    /// Whether there is a crowd; a hint.
+    /// Whether there is a crowd; a hint. Relaxed: the look behind the push decides.
     #[inline]
     pub(crate) fn is_there(&self) -> bool {
         self.is_there.load(Ordering::Relaxed)
     }
 
-    /// Puts a node in line, if there is a crowd. It may be started and freed by another thread
-    /// before this returns.
-    ///
-    /// # Errors
-    /// The node, if there is none: the caller decides under the lock.
+    /// Puts a node in line; for who has seen the crowd ([`Crowd::is_there`]). It may be started and
+    /// freed by another thread before this returns.
     #[inline]
-    pub(crate) fn join<N: Node>(&self, node: N) -> Result<Joined, N> {
-        // Relaxed: a hint; the look behind the push decides.
-        if !self.is_there() {
-            return Err(node);
-        }
+    pub(crate) fn join<N: Node>(&self, node: N) -> Joined {
         // Who found others there leaves the look to the first of them, but for a glance: that one
         // may have lost its CPU before it looked.
         if self.arrivals.push(node) {
@@ -64,8 +57,8 @@ impl Crowd {
         }
         // Relaxed: ordered by the fences.
         match self.is_there() {
-            true => Ok(Joined::InLine),
-            false => Ok(Joined::MustLook),
+            true => Joined::InLine,
+            false => Joined::MustLook,
         }
     }
 

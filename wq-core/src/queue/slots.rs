@@ -35,22 +35,18 @@ impl Slots {
         }
     }
 
-    /// Whether [`Slots::join`] seems possible.
+    /// Whether items may [join](Slots::join); a hint.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.crowd.is_there()
     }
 
-    /// Has an item wait for its turn, if it is plain that it must. `MustLook`: the caller starts
-    /// what may. Ask [`Slots::is_crowded`] before.
-    ///
-    /// # Errors
-    /// The item, if it takes a look under the lock.
+    /// Has an item wait for its turn without the lock; for who has seen the crowd. `MustLook`: the
+    /// caller starts what may.
     #[inline]
-    pub(crate) fn join(&self, entry: Entry) -> Result<Joined, Entry> {
+    pub(crate) fn join(&self, entry: Entry) -> Joined {
         entry.meta().set_waiting();
-        let joined = self.crowd.join(entry);
-        joined.inspect_err(|entry| entry.meta().clear_waiting())
+        self.crowd.join(entry)
     }
 
     /// Locks the accounting, in which all that was accepted is told.

@@ -94,14 +94,16 @@ impl Line {
 
     /// Adds an item; runs it, and those after it, if there is a slot.
     fn add(&self, pusher: usize, nth: usize) {
-        let started = match self.crowd.join(Boxed::new(pusher, nth)) {
-            Ok(Joined::InLine) => false,
-            Ok(Joined::MustLook) => self.next(&mut self.lock()),
-            Err(item) => {
-                let mut state = self.lock();
-                state.waiting.push(item.open());
-                self.next(&mut state)
+        let item = Boxed::new(pusher, nth);
+        let started = if self.crowd.is_there() {
+            match self.crowd.join(item) {
+                Joined::InLine => false,
+                Joined::MustLook => self.next(&mut self.lock()),
             }
+        } else {
+            let mut state = self.lock();
+            state.waiting.push(item.open());
+            self.next(&mut state)
         };
         if started {
             self.end();
