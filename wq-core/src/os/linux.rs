@@ -1,13 +1,15 @@
 //! The Linux implementation: `sched` (placement and priority), `futex` (sleep, wake, barrier),
 //! `probe` (is that thread blocked?), `cgroup` (the CPU quota), `trial` (what is allowed), `child`
-//! (before it is another program, and its end), `events` (descriptors), `fork` (is this a child?)
-//! and, here, clocks and the calling thread's own settings.
+//! (before it is another program, and its end), `events` (descriptors), `fork` (is this a child?),
+//! `idlers` (the idle class, and the program's exit) and, here, clocks and the calling thread's own
+//! settings.
 
 mod cgroup;
 mod child;
 mod events;
 mod fork;
 mod futex;
+mod idlers;
 mod probe;
 mod sched;
 mod trial;
@@ -28,10 +30,11 @@ pub(crate) use self::child::{before_exec, in_forked_child, pidfd_kill, pidfd_ope
 pub(crate) use self::events::epoll_wait;
 pub(crate) use self::fork::{generation, watch_forks};
 pub(crate) use self::futex::{futex_wait, futex_wake, membarrier, membarrier_register};
+pub(crate) use self::idlers::enter_idle_class;
 pub(crate) use self::probe::{ThreadProbe, probe_works};
 pub(crate) use self::sched::{
-    current_cpu, enter_idle_class, get_affinity, get_nice, leave_idle_class, sched_yield,
-    set_affinity, set_nice, set_reset_on_fork_slice, set_short_slice,
+    current_cpu, get_affinity, get_nice, leave_idle_class, sched_yield, set_affinity, set_nice,
+    set_reset_on_fork_slice, set_short_slice,
 };
 use self::sched::{to_idle_class, to_short_slice};
 pub(crate) use self::trial::try_abilities;

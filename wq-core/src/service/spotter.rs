@@ -32,17 +32,19 @@ const SHORT_SLEEP: Duration = Duration::from_millis(2);
 pub(super) fn run(system: &Arc<SystemInner>, record: &CpuRecord) {
     os::block_all_signals();
     os::set_timer_slack_ns(1);
+    // For whoever ends the System, also before this thread gets a CPU again. Relaxed: it looks
+    // again and again.
+    record.spotter_tid.store(os::gettid(), Ordering::Relaxed);
     let placed = os::set_affinity(0, &record.mask).and_then(|()| os::enter_idle_class());
     record.spotter_found.note(&placed);
     if placed.is_err() {
         // A spotter that competes with the workers would be worse than none. Whoever armed it
         // meanwhile did not wake the monitor.
+        record.spotter_tid.store(0, Ordering::Relaxed);
         record.armed.disarm_briefly();
         system.monitor.unpark();
         return;
     }
-    // Relaxed: for whoever ends the System.
-    record.spotter_tid.store(os::gettid(), Ordering::Relaxed);
     serve(system, record);
     record.spotter_tid.store(0, Ordering::Relaxed);
 }

@@ -27,6 +27,12 @@ const DROP_TIME: Duration = Duration::from_millis(100);
 /// Threads are given this long to leave.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
+/// So often a lane is tried to be taken from an owner that does not come back.
+const TAKE_TRIES: u32 = 16;
+
+/// So often meanwhile the spotters are helped, one of which may not have been in its class before.
+const LEAVE_STEP: Duration = Duration::from_millis(20);
+
 /// What became of a System's items: those of all queues that there are when its end begins. A queue
 /// without handles that has ended before takes its figures with it.
 ///
@@ -211,7 +217,7 @@ impl SystemInner {
 
     /// Drops what stands in lanes that no worker serves: their owners do not come back, or there is
     /// none, and the machine refused another one. The one place where items end on the thread of
-    /// whoever shuts down.
+    /// whoever shuts down, who waits for their destructors.
     fn drop_stranded(&self) {
         let pools = self.lock_pools().clone();
         // Without a number to spare what a rescuer has left in a lane's lists is detached.
@@ -235,7 +241,16 @@ impl SystemInner {
     /// that does not end, as a worker of this record: a rescuer has sorted it in there, an owner
     /// that lost the lane, or the item itself has queued it.
     fn drop_lists(&self, pool: &Pool, slot: usize, lane: &Lane, record: &Worker) {
-        let Some(token) = self.take_lane(pool, slot, lane, record) else {
+        // Others may be at the lane's word, or its owner in a section, for a moment. An owner that
+        // queues items without end keeps its lane, and what stands in it is detached.
+        let take = |_| {
+            let token = self.take_lane(pool, slot, lane, record);
+            token.or_else(|| {
+                os::sched_yield();
+                None
+            })
+        };
+        let Some(token) = (0..TAKE_TRIES).find_map(take) else {
             return;
         };
         let mark = &record.mark;
@@ -287,18 +302,22 @@ impl SystemInner {
     /// Everybody looks at the phase.
     fn wake_everybody(&self) {
         self.records().for_each(|worker| worker.parker.unpark());
+        self.wake_spotters();
+        self.maker.unpark();
+        self.monitor.unpark();
+    }
+
+    /// Wakes those that see to blocked threads. On a CPU that others keep busy one would not get
+    /// up for long, and a process does not end before its last thread has.
+    fn wake_spotters(&self) {
         for record in &self.cpus {
             record.spotter.unpark();
-            // On a CPU that others keep busy it would not get up for long, and a process does not
-            // end before its last thread has.
-            // Relaxed: at worst it is asked too early.
+            // Relaxed: this is called again while they are there.
             let tid = record.spotter_tid.load(Ordering::Relaxed);
             if tid != 0 && os::leave_idle_class(tid).is_err() {
                 let _ = os::set_affinity(tid, self.topology.allowed());
             }
         }
-        self.maker.unpark();
-        self.monitor.unpark();
     }
 
     /// Waits until all threads but the stuck ones have left.
@@ -311,7 +330,8 @@ impl SystemInner {
                 return;
             }
             // Asleep: the spotters need the CPU, and get it only while nobody else wants it.
-            self.leavers.park(Some(left));
+            self.leavers.park(Some(left.min(LEAVE_STEP)));
+            self.wake_spotters();
         }
     }
 }

@@ -70,18 +70,14 @@ pub(crate) fn get_nice(tid: Tid) -> io::Result<i8> {
     check(result).map(|priority| (20 - priority) as i8)
 }
 
-/// Puts the calling thread into the idle class: it runs when its CPU has nothing else to do.
+/// Puts a thread of the process, 0 for the calling one, into the idle class: it runs when its CPU
+/// has nothing else to do.
 ///
 /// There may be no way back: leaving the class needs `RLIMIT_NICE` or a capability.
 ///
 /// # Errors
 ///
 /// None is known on Linux since 2.6.23, but a sandbox may refuse the call.
-pub(crate) fn enter_idle_class() -> io::Result<()> {
-    to_idle_class(0)
-}
-
-/// As [`enter_idle_class`], of any thread of the process; 0 for the calling one.
 pub(super) fn to_idle_class(tid: Tid) -> io::Result<()> {
     let param: libc::c_int = 0;
     // SAFETY: the kernel reads a `struct sched_param`, which is one int, at the last argument;

@@ -8,9 +8,14 @@ use std::thread;
 use super::super::tests::eventually;
 use super::*;
 
-/// The thread's scheduling policy, which is the 41st word of its `stat` file.
+/// The calling thread's scheduling policy.
 fn policy() -> i32 {
-    let stat = fs::read_to_string("/proc/thread-self/stat").expect("procfs");
+    policy_of(gettid())
+}
+
+/// A thread's scheduling policy, which is the 41st word of its `stat` file.
+pub(super) fn policy_of(tid: Tid) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/self/task/{tid}/stat")).expect("procfs");
     let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
     // The state is the third word.
     fields

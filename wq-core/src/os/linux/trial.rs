@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::super::{Tid, Trial};
-use super::{block_all_signals, get_affinity, gettid, set_affinity, set_nice};
+use super::{block_all_signals, get_affinity, gettid, leave_idle_class, set_affinity, set_nice};
 use super::{to_idle_class, to_short_slice};
 use crate::CpuSet;
 
@@ -91,20 +91,23 @@ fn try_on(
     }
 }
 
-/// The tries. The idle class comes last: there may be no way back.
+/// The tries. The idle class comes last: there may be no way back. The thread is then let be what
+/// it was as far as it may: a process has ended when its last thread has.
 fn try_all(tid: Tid, nice: i8) -> Trial {
-    let placement = number_of(get_affinity(tid).and_then(|own| {
-        let one = own.iter().next().ok_or(Errno::EINVAL)?;
-        set_affinity(tid, &CpuSet::from_iter([one]))
-    }));
-    let slices = number_of(to_short_slice(tid, SLICE_NS));
-    let high_priority = number_of(set_nice(tid, nice));
-    let idle_class = number_of(to_idle_class(tid));
+    let own = get_affinity(tid);
+    let first = own.as_ref().ok().and_then(|own| own.first());
+    let placement = first.ok_or(io::Error::from(Errno::EINVAL));
+    let placement = placement.and_then(|one| set_affinity(tid, &CpuSet::from_iter([one])));
+    let slices = to_short_slice(tid, SLICE_NS);
+    let high_priority = set_nice(tid, nice);
+    let idle_class = to_idle_class(tid);
+    let _ = leave_idle_class(tid);
+    let _ = own.map(|own| set_affinity(tid, &own));
     Trial {
-        placement,
-        slices,
-        high_priority,
-        idle_class,
+        placement: number_of(placement),
+        slices: number_of(slices),
+        high_priority: number_of(high_priority),
+        idle_class: number_of(idle_class),
     }
 }
 
