@@ -198,8 +198,8 @@ fn an_ordered_item_does_not_wait_for_a_later_one() {
     waited.expect("no deadlock");
 }
 
-/// The same with a task, which then gets its turn; one that has ended, or is on another queue, may
-/// be waited for.
+/// The same with a task, which then gets its turn; one that has ended, is aborted, or is on another
+/// queue, may be waited for.
 #[test]
 fn an_ordered_item_does_not_join_a_later_one() {
     let queue = Workqueue::ordered("journal").build().expect("a queue");
@@ -208,6 +208,10 @@ fn an_ordered_item_does_not_join_a_later_one() {
     let (handle, elsewhere) = (Queue::clone(&queue), Queue::clone(&other));
     let first = queue.spawn_fn(move || {
         let later = handle.spawn_fn(move || ran.send(3).expect("the test waits"));
+        let aborted = handle.spawn(async {});
+        aborted.abort();
+        let error = aborted.wait().expect_err("it never runs");
+        assert!(error.is_cancelled(), "{error}");
         let answers = [ended.wait(), elsewhere.spawn(async { 2 }).wait()];
         (answers.map(|it| it.expect("no deadlock")), later.wait())
     });

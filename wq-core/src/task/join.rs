@@ -201,11 +201,12 @@ impl<T> JoinHandle<T> {
     }
 
     /// The name of the ordered queue whose item the caller is, if the task waits there for its
-    /// turn, which comes when that item has ended. (That somebody aborts it is not foreseen.)
+    /// turn, which comes when that item has ended. One that is aborted ends without a turn.
     fn is_behind_caller(&self) -> Option<String> {
         let own = Current::with(|current| current.and_then(Current::queue))?;
         let meta = self.meta();
         let is_behind = meta.queue == own && own.get().ordered && meta.is_waiting();
+        let is_behind = is_behind && !meta.abort.is_requested();
         is_behind.then(|| own.get().name.clone())
     }
 

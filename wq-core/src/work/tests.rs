@@ -44,23 +44,27 @@ fn a_request_that_finds_no_place_looks_at_the_item_again() {
 }
 
 /// Goal: a worker that queues an item on a queue of its pool writes to no line that all CPUs share,
-/// as long as it has its lane. Method: the counter there, before and after.
+/// as long as it has its lane. Method: the counter there, before and after; on a full machine the
+/// item may lose its lane, and is tried again.
 #[test]
 fn requests_of_a_worker_are_counted_on_its_lane() {
+    const TRIES: usize = 20;
     let system = System::builder().workers(1).build().expect("a System");
     let queue = Workqueue::unbound("q").system(&system).build();
     let queue = queue.expect("a good queue");
     let q = queue.0.queue;
-    let inside = crate::Queue::clone(&queue);
-    let shared = queue.spawn_fn(move || {
-        let before = q.get().counts.accepted_outside();
-        for _ in 0..100 {
-            assert_eq!(inside.queue(&Work::new(|| ())), Queued::New);
-        }
-        q.get().counts.accepted_outside() - before
-    });
-    // On a full machine the item may lose its lane half-way.
-    assert!(shared.wait().expect("it does not panic") < 100);
+    let outside = |_| {
+        let inside = crate::Queue::clone(&queue);
+        let requests = queue.spawn_fn(move || {
+            let before = q.get().counts.accepted_outside();
+            for _ in 0..100 {
+                assert_eq!(inside.queue(&Work::new(|| ())), Queued::New);
+            }
+            q.get().counts.accepted_outside() - before
+        });
+        requests.wait().expect("it does not panic")
+    };
+    assert!((0..TRIES).map(outside).any(|requests| requests == 0));
     queue.flush().wait().expect("all end");
-    assert_eq!(queue.stats().accepted, 101);
+    assert_eq!(queue.stats().accepted % 101, 0);
 }

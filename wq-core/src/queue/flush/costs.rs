@@ -54,8 +54,8 @@ fn flush_on(lanes: usize) -> Tally {
     tally
 }
 
-/// One line at most for each lane of the queue's pools, and nothing else grows with them: no lock
-/// for each, no read-modify-write, no barrier.
+/// One line at most for each lane of the queue's pools, and nothing else grows with them: no
+/// read-modify-write, no barrier, and none of the locks that are told of (`note_lock`).
 #[test]
 fn a_flush_reads_one_line_for_each_lane() {
     let counted = [2, 16, 128].map(|lanes| (lanes, flush_on(lanes)));
@@ -73,8 +73,10 @@ fn a_flush_reads_one_line_for_each_lane() {
             "| {lanes} | {} | {rmws} | {locks} | {barriers} | {lines:?} read, written |",
             tally.lines()
         );
+        assert!(read.len() >= *lanes, "{lanes} lanes: {tally:?}");
         assert!(of_lanes <= OTHER_LINES, "{lanes} lanes: {tally:?}");
-        assert!(*rmws <= FLUSH_RMWS, "{lanes} lanes: {tally:?}");
+        assert!((1..=FLUSH_RMWS).contains(rmws), "{lanes} lanes: {tally:?}");
+        assert!((1..=*rmws).contains(locks), "{lanes} lanes: {tally:?}");
         assert!(written.len() <= OTHER_LINES, "{lanes} lanes: {tally:?}");
     }
     let fixed = |tally: &Tally| (tally.rmws, tally.locks, tally.barriers);
@@ -118,6 +120,7 @@ fn spawns_on_two_lanes_share_no_line() {
     let [one, two] = &told[..] else {
         panic!("two of them")
     };
+    assert!(!one.written.is_empty() && !two.written.is_empty());
     let shared: Vec<_> = one.written.intersection(&two.written).collect();
     assert!(
         shared.is_empty(),
