@@ -94,17 +94,18 @@ fn try_on(
 /// The tries. The idle class comes last: there may be no way back. The thread is then let be what
 /// it was as far as it may: a process has ended when its last thread has.
 fn try_all(tid: Tid, nice: i8) -> Trial {
-    let own = get_affinity(tid);
-    let first = own.as_ref().ok().and_then(|own| own.first());
-    let placement = first.ok_or(io::Error::from(Errno::EINVAL));
-    let placement = placement.and_then(|one| set_affinity(tid, &CpuSet::from_iter([one])));
+    let own = number_of(get_affinity(tid));
+    let placement = own.as_ref().map_err(|errno| *errno).and_then(|own| {
+        let one = own.first().ok_or(Errno::EINVAL as i32)?;
+        number_of(set_affinity(tid, &CpuSet::from_iter([one])))
+    });
     let slices = to_short_slice(tid, SLICE_NS);
     let high_priority = set_nice(tid, nice);
     let idle_class = to_idle_class(tid);
     let _ = leave_idle_class(tid);
     let _ = own.map(|own| set_affinity(tid, &own));
     Trial {
-        placement: number_of(placement),
+        placement,
         slices: number_of(slices),
         high_priority: number_of(high_priority),
         idle_class: number_of(idle_class),
@@ -112,7 +113,7 @@ fn try_all(tid: Tid, nice: i8) -> Trial {
 }
 
 /// The outcome as a number, which can be kept.
-fn number_of(outcome: io::Result<()>) -> Result<(), i32> {
+fn number_of<T>(outcome: io::Result<T>) -> Result<T, i32> {
     outcome.map_err(|error| error.raw_os_error().unwrap_or(Errno::EINVAL as i32))
 }
 
